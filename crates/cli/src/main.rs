@@ -1,0 +1,3 @@
+//! The `watershed` program.
+
+fn main() {}
