@@ -1,0 +1,189 @@
+//! Building a batch row by row.
+
+use bytes::Bytes;
+
+use super::{BatchError, EventBatch, Index, RowPlace};
+use crate::row::Projection;
+use crate::writer::{EventWriter, Facts, SHARED_FIELD};
+use crate::{Column, EventType, TenantId, Value, limits, proto, wire};
+
+/// Most trace and session hashes that a header lists; above, readers must look inside.
+const KEYS_MAX: usize = 8192;
+
+/// Names a shared part of the batch under construction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shared(usize);
+
+/// Writes rows into a growing batch.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    tenant: TenantId,
+    body: Vec<u8>,
+    index: Index,
+    shared_facts: Vec<Facts>,
+    header: proto::BatchHeader,
+}
+
+impl std::fmt::Debug for Index {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Index({} rows)", self.rows.len())
+    }
+}
+
+impl BatchBuilder {
+    /// An empty batch of `tenant`; `capacity_bytes` is a guess of its size.
+    #[must_use]
+    pub fn new(tenant: TenantId, capacity_bytes: usize) -> Self {
+        Self {
+            header: empty_header(&tenant),
+            tenant,
+            body: Vec::with_capacity(capacity_bytes),
+            index: Index { shared: Vec::new(), rows: Vec::new() },
+            shared_facts: Vec::new(),
+        }
+    }
+
+    /// Writes a part that many rows have in common.
+    pub fn shared(&mut self, fill: impl FnOnce(&mut EventWriter<'_>)) -> Shared {
+        let mut facts = Facts::default();
+        let mark = wire::begin_nested(&mut self.body, 1);
+        fill(&mut EventWriter { out: &mut self.body, facts: &mut facts });
+        wire::end_nested(&mut self.body, mark);
+        self.index.shared.push(mark..self.body.len());
+        self.shared_facts.push(facts);
+        Shared(self.index.shared.len() - 1)
+    }
+
+    /// Writes one event. Columns written here win over those of the shared part.
+    ///
+    /// The row must end up with `id`, `event_type`, `event_name` and `timestamp`.
+    pub fn row(&mut self, shared: Option<Shared>, fill: impl FnOnce(&mut EventWriter<'_>)) {
+        let mut facts = shared.map_or_else(Facts::default, |Shared(index)| self.shared_facts[index]);
+        let mark = wire::begin_nested(&mut self.body, 2);
+        fill(&mut EventWriter { out: &mut self.body, facts: &mut facts });
+        if let Some(Shared(index)) = shared {
+            wire::put_tag(&mut self.body, SHARED_FIELD, wire::VARINT);
+            wire::put_varint(&mut self.body, index as u64 + 1);
+        }
+        wire::end_nested(&mut self.body, mark);
+        self.index.rows.push(RowPlace { own: mark..self.body.len(), shared: shared.map(|Shared(index)| index) });
+        note(&mut self.header, &facts);
+    }
+
+    /// Events so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.rows.len()
+    }
+
+    /// Whether there are none yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.rows.is_empty()
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The finished batch.
+    ///
+    /// # Errors
+    /// [`BatchError`] for no events, or more rows or bytes than allowed.
+    pub fn finish(mut self) -> Result<EventBatch, BatchError> {
+        close(&mut self.header, self.index.rows.len(), self.body.len())?;
+        Ok(EventBatch {
+            tenant: self.tenant,
+            header: self.header,
+            body: Bytes::from(self.body),
+            shared: self.index.shared,
+            rows: self.index.rows,
+        })
+    }
+}
+
+fn empty_header(tenant: &TenantId) -> proto::BatchHeader {
+    proto::BatchHeader {
+        tenant: tenant.as_str().to_owned(),
+        min_timestamp_us: i64::MAX,
+        max_timestamp_us: i64::MIN,
+        ..Default::default()
+    }
+}
+
+fn note(header: &mut proto::BatchHeader, facts: &Facts) {
+    if let Some(timestamp) = facts.timestamp_us {
+        header.min_timestamp_us = header.min_timestamp_us.min(timestamp);
+        header.max_timestamp_us = header.max_timestamp_us.max(timestamp);
+    }
+    header.event_types |= facts.types;
+    for key in [facts.trace, facts.session].into_iter().flatten() {
+        if header.keys.last() != Some(&key) && header.keys.len() <= 2 * limits::BATCH_ROWS_MAX {
+            header.keys.push(key);
+        }
+    }
+}
+
+fn close(header: &mut proto::BatchHeader, rows: usize, bytes: usize) -> Result<(), BatchError> {
+    if rows == 0 {
+        return Err(BatchError::Empty);
+    }
+    if bytes > limits::BATCH_BYTES_MAX {
+        return Err(BatchError::TooManyBytes(bytes));
+    }
+    header.rows = u32::try_from(rows).ok().filter(|_| rows <= limits::BATCH_ROWS_MAX).ok_or(BatchError::TooManyRows(rows))?;
+    header.body_bytes = u32::try_from(bytes).map_err(|_outside| BatchError::TooManyBytes(bytes))?;
+    header.keys.sort_unstable();
+    header.keys.dedup();
+    header.keys_unknown = header.keys.len() > KEYS_MAX;
+    if header.keys_unknown {
+        header.keys = Vec::new();
+    }
+    Ok(())
+}
+
+/// The header of bytes that came from outside, with every row checked.
+pub(super) fn header_of(tenant: &TenantId, body: &[u8], index: &Index) -> Result<proto::BatchHeader, BatchError> {
+    let everything = Projection::new(Column::ALL);
+    let mut values = Vec::new();
+    let mut header = empty_header(tenant);
+    for (number, place) in index.rows.iter().enumerate() {
+        super::row_at(body, &index.shared, place).project(&everything, &mut values)?;
+        note(&mut header, &facts_of(number, &values)?);
+    }
+    close(&mut header, index.rows.len(), body.len())?;
+    Ok(header)
+}
+
+fn facts_of(row: usize, values: &[Option<Value<'_>>]) -> Result<Facts, BatchError> {
+    let value = |column: Column| values[usize::from(column.id()) - 1];
+    let text = |column: Column| value(column).and_then(Value::as_str).ok_or(BatchError::Lacks { row, column: column.name() });
+    text(Column::Id)?;
+    text(Column::EventName)?;
+    let event_type =
+        EventType::from_word(text(Column::EventType)?).ok_or(BatchError::Lacks { row, column: "a known event_type" })?;
+    let timestamp = value(Column::Timestamp).and_then(Value::as_int).ok_or(BatchError::Lacks { row, column: "timestamp" })?;
+    Ok(Facts {
+        timestamp_us: Some(timestamp),
+        types: event_type.mask(),
+        trace: text(Column::TraceId).ok().map(crate::key_hash),
+        session: text(Column::SessionId).ok().map(crate::key_hash),
+    })
+}
+
+pub(super) fn select(batch: &EventBatch, indexes: &[usize]) -> Option<EventBatch> {
+    if indexes.is_empty() {
+        return None;
+    }
+    let mut body = Vec::with_capacity(batch.body.len() / batch.rows.len() * (indexes.len() + 1));
+    for shared in &batch.shared {
+        wire::put_bytes(&mut body, 1, &batch.body[shared.clone()]);
+    }
+    for index in indexes {
+        wire::put_bytes(&mut body, 2, &batch.body[batch.rows[*index].own.clone()]);
+    }
+    let selected = EventBatch::decode(batch.tenant.clone(), Bytes::from(body));
+    Some(selected.expect("invariant: a part of a valid batch is valid"))
+}

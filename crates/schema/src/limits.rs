@@ -1,0 +1,31 @@
+//! Every limit, with its unit; related limits are checked against each other when compiling.
+
+/// Largest request after decompression, bytes.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Largest decompressed size as a multiple of the compressed size.
+pub const DECOMPRESSION_RATIO_MAX: usize = 100;
+/// Largest single attribute value, bytes.
+pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Attributes kept on one record; the rest is counted in the reply.
+pub const ATTRIBUTES_MAX: usize = 128;
+/// Deepest nesting of an attribute value.
+pub const NESTING_MAX: usize = 16;
+/// Longest tenant name, bytes.
+pub const TENANT_BYTES_MAX: usize = 128;
+/// Most events in one batch.
+pub const BATCH_ROWS_MAX: usize = 65_536;
+/// Largest encoded batch, bytes: a request grows a little when it becomes rows.
+pub const BATCH_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
+/// Bytes of small batches that the leader joins into one log entry.
+pub const ENTRY_COALESCED_BYTES_MAX: usize = 1024 * 1024;
+/// Longest topic, characters.
+pub const TOPIC_CHARS_MAX: usize = 256;
+/// Most segments of a topic.
+pub const TOPIC_SEGMENTS_MAX: usize = 10;
+/// Event ids remembered per shard to recognise a retry.
+pub const DEDUPE_IDS_MAX: usize = 1_000_000;
+/// How far in the future an event's own time may lie, microseconds (24 h).
+pub const FUTURE_MICROS_MAX: i64 = 24 * 3600 * 1_000_000;
+
+const _: () = assert!(BATCH_BYTES_MAX >= MESSAGE_BYTES_MAX, "a full request must fit into a batch");
+const _: () = assert!(ATTRIBUTE_VALUE_BYTES_MAX < MESSAGE_BYTES_MAX, "a value must fit into a request");
