@@ -1,3 +1,95 @@
-//! The house rules as a program.
+//! The house rules as a program: `cargo xtask verify`, `fix`, `lint`, `tidy`, `test`.
 
-fn main() {}
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const HELP: &str = "cargo xtask <task>
+
+  verify   everything below, and the documentation; never writes
+  lint     format, clippy, tidy
+  tidy     the house rules of DESIGN §10 and STYLE
+  test     all tests
+  fix      formats and applies clippy's suggestions
+";
+
+fn main() -> ExitCode {
+    let task = std::env::args().nth(1).unwrap_or_default();
+    let done = match task.as_str() {
+        "verify" => verify(),
+        "lint" => lint(),
+        "tidy" => tidy(),
+        "test" => test(),
+        "fix" => fix(),
+        _ => Err(anyhow::anyhow!("{HELP}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a program for people")]
+fn report(line: &str) {
+    eprintln!("{line}");
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("invariant: xtask lies in the workspace").to_owned()
+}
+
+fn cargo(words: &[&str]) -> anyhow::Result<()> {
+    report(&format!("+ cargo {}", words.join(" ")));
+    let status = Command::new(env!("CARGO")).args(words).current_dir(root()).status()?;
+    anyhow::ensure!(status.success(), "cargo {} failed", words.join(" "));
+    Ok(())
+}
+
+fn verify() -> anyhow::Result<()> {
+    lint()?;
+    document()?;
+    test()
+}
+
+fn lint() -> anyhow::Result<()> {
+    cargo(&["fmt", "--all", "--check"])?;
+    tidy()?;
+    cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+fn tidy() -> anyhow::Result<()> {
+    let faults = tidy::faults(&root())?;
+    anyhow::ensure!(faults.is_empty(), "tidy: {} faults\n{}", faults.len(), faults.join("\n"));
+    Ok(())
+}
+
+fn document() -> anyhow::Result<()> {
+    report("+ cargo doc --workspace --no-deps");
+    let status = Command::new(env!("CARGO"))
+        .args(["doc", "--workspace", "--no-deps", "--quiet"])
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .current_dir(root())
+        .status()?;
+    anyhow::ensure!(status.success(), "cargo doc failed");
+    Ok(())
+}
+
+/// Doc tests first: the last lines are those of the runner of all other tests.
+fn test() -> anyhow::Result<()> {
+    cargo(&["test", "--workspace", "--doc", "--quiet"])?;
+    let nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
+    if nextest {
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
+    } else {
+        cargo(&["test", "--workspace", "--tests", "--no-fail-fast"])
+    }
+}
+
+fn fix() -> anyhow::Result<()> {
+    cargo(&["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty", "--allow-staged"])?;
+    cargo(&["fmt", "--all"])
+}
