@@ -1,0 +1,67 @@
+//! A log entry as a row of the table `log`: checksum, and the head that scans prune by.
+
+use prost::Message as _;
+use watershed_schema::proto::{BatchHeader, LogAppend};
+use watershed_schema::{EntryKind, LogRecord, Lsn, Term};
+
+use crate::HotError;
+
+/// What scans need of an entry without its payload.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Head {
+    pub(crate) rows: u64,
+    pub(crate) min_ts: i64,
+    pub(crate) max_ts: i64,
+    pub(crate) types: u32,
+    pub(crate) headers: Vec<BatchHeader>,
+}
+
+impl Head {
+    /// The head of an entry; empty for everything but appends.
+    pub(crate) fn of(record: &LogRecord) -> Result<Self, HotError> {
+        if record.kind != EntryKind::Append {
+            return Ok(Self { min_ts: i64::MAX, max_ts: i64::MIN, ..Self::default() });
+        }
+        let invalid = |reason: &str| HotError::Invalid { lsn: record.lsn, reason: reason.to_owned() };
+        let append = LogAppend::decode(record.payload.clone()).map_err(|error| invalid(&error.to_string()))?;
+        let headers: Option<Vec<_>> = append.batches.into_iter().map(|batch| batch.header).collect();
+        Ok(Self::joined(headers.ok_or_else(|| invalid("a batch has no header"))?))
+    }
+
+    fn joined(headers: Vec<BatchHeader>) -> Self {
+        Self {
+            rows: headers.iter().map(|header| u64::from(header.rows)).sum(),
+            min_ts: headers.iter().map(|header| header.min_timestamp_us).min().unwrap_or(i64::MAX),
+            max_ts: headers.iter().map(|header| header.max_timestamp_us).max().unwrap_or(i64::MIN),
+            types: headers.iter().fold(0, |types, header| types | header.event_types),
+            headers,
+        }
+    }
+
+    /// The headers alone, as they stand in the column `head`.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for header in &self.headers {
+            header.encode_length_delimited(&mut out).expect("invariant: a vector takes everything");
+        }
+        out
+    }
+
+    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<BatchHeader>> {
+        let mut headers = Vec::new();
+        while !bytes.is_empty() {
+            headers.push(BatchHeader::decode_length_delimited(&mut bytes).ok()?);
+        }
+        Some(headers)
+    }
+}
+
+/// Checksum over everything that an entry means: SQLite does not notice a flipped bit.
+pub(crate) fn checksum(lsn: Lsn, term: Term, kind: u8, payload: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&lsn.0.to_le_bytes());
+    crc.update(&term.0.to_le_bytes());
+    crc.update(&[kind]);
+    crc.update(payload);
+    crc.finalize()
+}

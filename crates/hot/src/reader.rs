@@ -1,0 +1,125 @@
+//! Reading the file; every payload is held against its checksum.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row};
+use watershed_schema::proto::LogAppend;
+use watershed_schema::{EntryKind, LogRecord, Lsn, Seq, Term};
+
+use crate::entry::{Head, checksum};
+use crate::{Block, HotError, ScanPage, ScanRequest};
+
+pub(crate) fn open(path: &Path) -> Result<Connection, HotError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+pub(crate) fn meta(connection: &Connection, key: &str) -> Result<Option<Bytes>, HotError> {
+    let value = connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, Vec<u8>>(0));
+    Ok(value.optional()?.map(Bytes::from))
+}
+
+pub(crate) fn last(connection: &Connection) -> Result<Option<(Lsn, Term)>, HotError> {
+    let last = connection.query_row("SELECT lsn, term FROM log ORDER BY lsn DESC LIMIT 1", [], |row| {
+        Ok((Lsn(row.get::<_, i64>(0)?.cast_unsigned()), Term(row.get::<_, i64>(1)?.cast_unsigned())))
+    });
+    Ok(last.optional()?)
+}
+
+/// The first number that is here, or would be.
+pub(crate) fn first_seq(connection: &Connection) -> Result<Seq, HotError> {
+    let kept = meta(connection, crate::store::FIRST_SEQ)?;
+    let kept = kept.and_then(|bytes| Some(u64::from_le_bytes(bytes.as_ref().try_into().ok()?)));
+    Ok(kept.map_or(Seq::FIRST, Seq))
+}
+
+pub(crate) fn next_seq(connection: &Connection) -> Result<Seq, HotError> {
+    let next = connection.query_row("SELECT first_seq + rows FROM log ORDER BY lsn DESC LIMIT 1", [], |row| row.get::<_, i64>(0));
+    match next.optional()? {
+        Some(next) => Ok(Seq(next.cast_unsigned())),
+        None => first_seq(connection),
+    }
+}
+
+pub(crate) fn records(connection: &Connection, from: Lsn, to: Lsn, bytes_max: usize) -> Result<Vec<LogRecord>, HotError> {
+    let to = i64::try_from(to.0).unwrap_or(i64::MAX);
+    let mut statement =
+        connection.prepare_cached("SELECT lsn, term, kind, crc, payload FROM log WHERE lsn >= ?1 AND lsn < ?2 ORDER BY lsn")?;
+    let mut rows = statement.query([from.0.cast_signed(), to])?;
+    let (mut records, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let record = checked(row)?;
+        bytes += record.payload.len();
+        if !records.is_empty() && bytes > bytes_max {
+            break;
+        }
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// A row `lsn, term, kind, crc, payload` that is what was written.
+fn checked(row: &Row<'_>) -> Result<LogRecord, HotError> {
+    let lsn = Lsn(row.get::<_, i64>(0)?.cast_unsigned());
+    let term = Term(row.get::<_, i64>(1)?.cast_unsigned());
+    let (kind, crc): (u8, u32) = (row.get(2)?, row.get(3)?);
+    let payload = Bytes::from(row.get::<_, Vec<u8>>(4)?);
+    let known = EntryKind::from_number(kind).filter(|_| checksum(lsn, term, kind, &payload) == crc);
+    let kind = known.ok_or(HotError::Corrupt { lsn })?;
+    Ok(LogRecord { lsn, term, kind, payload })
+}
+
+const SCAN: &str = "
+    SELECT lsn, term, kind, crc, payload, first_seq, rows, min_ts, max_ts, types, head FROM log
+    WHERE lsn >= (SELECT coalesce(max(lsn), 0) FROM log WHERE first_seq <= ?1 AND rows > 0)
+      AND first_seq < ?2 AND rows > 0
+    ORDER BY lsn";
+
+pub(crate) fn scan(connection: &Connection, request: &ScanRequest) -> Result<ScanPage, HotError> {
+    let first = first_seq(connection)?;
+    if request.from_seq < first {
+        return Err(HotError::Trimmed { first });
+    }
+    let to = i64::try_from(request.to_seq_exclusive.0).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(SCAN)?;
+    let mut rows = statement.query([request.from_seq.0.cast_signed(), to])?;
+    let mut page = ScanPage { blocks: Vec::new(), next_seq: request.from_seq };
+    let mut bytes = 0;
+    while request.from_seq < request.to_seq_exclusive
+        && let Some(row) = rows.next()?
+    {
+        if bytes > 0 && bytes >= request.bytes_max {
+            return Ok(page);
+        }
+        bytes += visit(row, request, &mut page)?;
+    }
+    Ok(page)
+}
+
+/// Adds an entry's matching batches; returns the bytes that were read.
+fn visit(row: &Row<'_>, request: &ScanRequest, page: &mut ScanPage) -> Result<usize, HotError> {
+    let first = Seq(row.get::<_, i64>(5)?.cast_unsigned());
+    let end = Seq(first.0 + row.get::<_, i64>(6)?.cast_unsigned());
+    let lsn = Lsn(row.get::<_, i64>(0)?.cast_unsigned());
+    page.next_seq = page.next_seq.max(end.min(request.to_seq_exclusive));
+    let headers = Head::decode(row.get_ref(10)?.as_blob().map_err(rusqlite::Error::from)?).ok_or(HotError::Corrupt { lsn })?;
+    if end <= request.from_seq || !headers.iter().any(|header| request.may_match(header)) {
+        return Ok(0);
+    }
+    let record = checked(row)?;
+    let append = LogAppend::decode(record.payload.clone()).map_err(|_damaged| HotError::Corrupt { lsn })?;
+    let mut next = first;
+    for (batch, header) in append.batches.into_iter().zip(&headers) {
+        let first_seq = next;
+        next = first_seq.advanced_by(header.rows);
+        let wanted = next > request.from_seq && first_seq < request.to_seq_exclusive;
+        if wanted && request.may_match(header) {
+            page.blocks.push(Block { first_seq, batch });
+        }
+    }
+    Ok(record.payload.len())
+}
