@@ -1,0 +1,121 @@
+//! The OTLP messages that all signals share, as slices of the request.
+
+use watershed_schema::limits::{ATTRIBUTE_VALUE_BYTES_MAX, NESTING_MAX};
+use watershed_schema::wire::{Fields, Malformed, Raw};
+
+use super::Fault;
+
+/// `ResourceX` and `ScopeX`: about whom, the members, the schema's address.
+#[derive(Default)]
+pub(super) struct Group<'a> {
+    pub(super) about: &'a [u8],
+    pub(super) members: Vec<&'a [u8]>,
+    pub(super) schema_url: &'a [u8],
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn of(message: &'a [u8]) -> Result<Self, Malformed> {
+        let mut group = Self::default();
+        let mut fields = Fields::new(message);
+        while let Some((field, raw)) = fields.next_field()? {
+            match (field, raw) {
+                (1, Raw::Bytes(about)) => group.about = about,
+                (2, Raw::Bytes(member)) => group.members.push(member),
+                (3, Raw::Bytes(url)) => group.schema_url = url,
+                _ => {}
+            }
+        }
+        Ok(group)
+    }
+}
+
+/// An OTLP `AnyValue`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum AnyValue<'a> {
+    Empty,
+    Text(&'a str),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    /// Array, key-values or bytes: no column takes them.
+    Other,
+}
+
+/// An OTLP `KeyValue`, checked: UTF-8, size, depth.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attribute<'a> {
+    pub(super) raw: &'a [u8],
+    pub(super) key: &'a str,
+    pub(super) value: AnyValue<'a>,
+}
+
+impl<'a> Attribute<'a> {
+    pub(super) fn of(raw: &'a [u8]) -> Result<Self, Fault> {
+        let (mut key, mut value) = ("", AnyValue::Empty);
+        let mut fields = Fields::new(raw);
+        while let Some((field, raw)) = fields.next_field().map_err(fault)? {
+            match (field, raw) {
+                (1, Raw::Bytes(bytes)) => key = text("attribute key", bytes)?,
+                (2, Raw::Bytes(bytes)) => value = any_value(bytes, 0)?,
+                _ => {}
+            }
+        }
+        Ok(Self { raw, key, value })
+    }
+}
+
+fn fault(malformed: Malformed) -> Fault {
+    ("attributes", malformed.to_string())
+}
+
+/// Text of a field.
+pub(super) fn text<'a>(field: &'static str, bytes: &'a [u8]) -> Result<&'a str, Fault> {
+    std::str::from_utf8(bytes).map_err(|_invalid| (field, "not UTF-8".to_owned()))
+}
+
+/// A value whose inside is checked down to the leaves.
+pub(super) fn any_value(bytes: &[u8], depth: usize) -> Result<AnyValue<'_>, Fault> {
+    if bytes.len() > ATTRIBUTE_VALUE_BYTES_MAX && depth == 0 {
+        return Err(("attribute value", format!("{} bytes, limit {ATTRIBUTE_VALUE_BYTES_MAX}", bytes.len())));
+    }
+    if depth > NESTING_MAX {
+        return Err(("attribute value", format!("nested deeper than {NESTING_MAX}")));
+    }
+    let mut value = AnyValue::Empty;
+    let mut fields = Fields::new(bytes);
+    while let Some((field, raw)) = fields.next_field().map_err(fault)? {
+        value = match (field, raw) {
+            (1, Raw::Bytes(bytes)) => AnyValue::Text(text("attribute value", bytes)?),
+            (2, Raw::Varint(number)) => AnyValue::Bool(number != 0),
+            (3, Raw::Varint(number)) => AnyValue::Int(number.cast_signed()),
+            (4, Raw::Fixed64(bits)) => AnyValue::Double(f64::from_bits(bits)),
+            (5, Raw::Bytes(list)) => check_members(list, |member| any_value(member, depth + 1).map(drop))?,
+            (6, Raw::Bytes(list)) => check_members(list, |member| check_key_value(member, depth + 1))?,
+            (7, Raw::Bytes(_)) => AnyValue::Other,
+            _ => value,
+        };
+    }
+    Ok(value)
+}
+
+fn check_members<'a>(list: &[u8], check: impl Fn(&[u8]) -> Result<(), Fault>) -> Result<AnyValue<'a>, Fault> {
+    let mut fields = Fields::new(list);
+    while let Some((field, raw)) = fields.next_field().map_err(fault)? {
+        if let (1, Raw::Bytes(member)) = (field, raw) {
+            check(member)?;
+        }
+    }
+    Ok(AnyValue::Other)
+}
+
+fn check_key_value(member: &[u8], depth: usize) -> Result<(), Fault> {
+    let mut fields = Fields::new(member);
+    while let Some((field, raw)) = fields.next_field().map_err(fault)? {
+        match (field, raw) {
+            (1, Raw::Bytes(bytes)) => drop(text("attribute key", bytes)?),
+            (2, Raw::Bytes(bytes)) => drop(any_value(bytes, depth)?),
+            _ => {}
+        }
+    }
+    Ok(())
+}

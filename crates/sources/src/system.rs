@@ -1,0 +1,77 @@
+//! The columns that every source fills the same way.
+
+use watershed_schema::limits::FUTURE_MICROS_MAX;
+use watershed_schema::{Column, EventType, EventWriter};
+
+use crate::Context;
+
+const DAY_MICROS: i64 = 86_400_000_000;
+const HOUR_MICROS: i64 = 3_600_000_000;
+
+/// What all events of a request have in common.
+pub(crate) fn write_shared(row: &mut EventWriter<'_>, context: &Context, event_type: EventType, source: &str) {
+    row.str(Column::EventType, event_type.as_str());
+    row.str(Column::Ns, context.tenant.as_str());
+    row.str(Column::EventSource, source);
+    row.str(Column::Visibility, "user");
+    row.int(Column::IngestedAt, context.received_at_us);
+    row.str(Column::BatchId, &context.batch_id);
+    row.int(Column::SchemaVersion, 1);
+}
+
+/// An event's own time, made fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventTime {
+    /// Goes to `timestamp`, microseconds.
+    pub(crate) us: i64,
+    /// The time as it was sent, when it lay too far in the future.
+    pub(crate) original_ns: Option<i64>,
+}
+
+impl EventTime {
+    /// `ns` since the epoch, 0 = unknown.
+    pub(crate) fn of(ns: u64, context: &Context) -> Self {
+        let ns = i64::try_from(ns).unwrap_or(i64::MAX);
+        let us = ns.div_euclid(1000);
+        if ns == 0 {
+            Self { us: context.received_at_us, original_ns: None }
+        } else if us > context.received_at_us.saturating_add(FUTURE_MICROS_MAX) {
+            Self { us: context.received_at_us, original_ns: Some(ns) }
+        } else {
+            Self { us, original_ns: None }
+        }
+    }
+
+    /// Writes `timestamp`, `hour` and `day`.
+    pub(crate) fn write(self, row: &mut EventWriter<'_>) {
+        row.int(Column::Timestamp, self.us);
+        row.int(Column::Hour, self.us.rem_euclid(DAY_MICROS) / HOUR_MICROS);
+        row.str(Column::Day, &date(self.us.div_euclid(DAY_MICROS)));
+    }
+}
+
+/// `YYYY-MM-DD` of a day since the epoch (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn date(days: i64) -> String {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_have_dates() {
+        for (days, text) in [(0, "1970-01-01"), (-1, "1969-12-31"), (19_782, "2024-02-29"), (20_781, "2026-11-24")] {
+            assert_eq!(date(days), text);
+        }
+    }
+}
