@@ -1,1 +1,3 @@
-//! watershed-query
+//! SQL over hot and lake. Empty so far.
+//!
+//! Must not know where hot rows come from.

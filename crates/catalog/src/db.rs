@@ -1,0 +1,105 @@
+//! The SQL: two tables, blocking calls moved off the async threads.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use iceberg::{Error, ErrorKind, Result};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+
+const LAYOUT: &str = "
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA busy_timeout = 10000;
+CREATE TABLE IF NOT EXISTS iceberg_tables (
+    catalog_name VARCHAR(255) NOT NULL,
+    table_namespace VARCHAR(255) NOT NULL,
+    table_name VARCHAR(255) NOT NULL,
+    metadata_location VARCHAR(1000),
+    previous_metadata_location VARCHAR(1000),
+    iceberg_type VARCHAR(5),
+    PRIMARY KEY (catalog_name, table_namespace, table_name));
+CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
+    catalog_name VARCHAR(255) NOT NULL,
+    namespace VARCHAR(255) NOT NULL,
+    property_key VARCHAR(255) NOT NULL,
+    property_value VARCHAR(1000) NOT NULL,
+    PRIMARY KEY (catalog_name, namespace, property_key));";
+
+/// The one connection to the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Db(Arc<Mutex<Connection>>);
+
+impl Db {
+    pub(crate) async fn open(path: &Path) -> Result<Self> {
+        let path = path.to_owned();
+        off_thread(move || {
+            let connection = Connection::open(path).map_err(|e| broken(&e))?;
+            connection.execute_batch(LAYOUT).map_err(|e| broken(&e))?;
+            Ok(Self(Arc::new(Mutex::new(connection))))
+        })
+        .await
+    }
+
+    /// Runs `work` in one immediate transaction; an error rolls it back.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let db = Arc::clone(&self.0);
+        off_thread(move || {
+            let mut connection = db.lock().unwrap_or_else(PoisonError::into_inner);
+            let behavior = rusqlite::TransactionBehavior::Immediate;
+            let transaction = connection.transaction_with_behavior(behavior).map_err(|e| broken(&e))?;
+            let done = work(&transaction)?;
+            transaction.commit().map_err(|e| broken(&e))?;
+            Ok(done)
+        })
+        .await
+    }
+
+    /// Runs a query.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let db = Arc::clone(&self.0);
+        off_thread(move || work(&db.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+}
+
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::new(ErrorKind::Unexpected, "catalog thread died").with_source(e))?
+}
+
+/// Rows changed.
+pub(crate) fn execute(db: &Connection, sql: &str, params: impl Params) -> Result<usize> {
+    db.execute(sql, params).map_err(|e| broken(&e))
+}
+
+/// The first row, if any.
+pub(crate) fn first<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Option<T>> {
+    db.query_row(sql, params, read).optional().map_err(|e| broken(&e))
+}
+
+/// All rows.
+pub(crate) fn all<T>(
+    db: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>> {
+    let mut statement = db.prepare(sql).map_err(|e| broken(&e))?;
+    let rows = statement.query_map(params, read).map_err(|e| broken(&e))?;
+    rows.collect::<rusqlite::Result<Vec<T>>>().map_err(|e| broken(&e))
+}
+
+fn broken(error: &rusqlite::Error) -> Error {
+    Error::new(ErrorKind::Unexpected, format!("catalog file: {error}"))
+}
