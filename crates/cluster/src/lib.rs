@@ -2,8 +2,10 @@
 //!
 //! Must not know SQLite, ractor or tonic.
 
+mod group;
 mod placement;
 mod ring;
 
+pub use group::{Applied, Done, Group, GroupError, ReplicaStore, StateMachine};
 pub use placement::{Member, place};
 pub use ring::Ring;
