@@ -1,1 +1,41 @@
-//! watershed-client
+//! The Rust client of Watershed: publish, subscribe, query.
+//!
+//! Must not know any server crate.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), watershed_client::Error> {
+//! let client = watershed_client::Client::connect("http://127.0.0.1:4317").await?.with_tenant("shop")?;
+//! let batches = client.query("SELECT count(*) FROM events").await?;
+//! # drop(batches);
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod continuity;
+mod error;
+mod query;
+mod subscription;
+
+pub use client::{Client, MESSAGE_BYTES_MAX, Published};
+pub use error::Error;
+pub use query::QueryStream;
+pub use subscription::{Item, Start, Subscription};
+pub use watershed_schema::proto::{Event, Filter, ShardStatus, StatusResponse};
+
+/// Stubs of the services of `proto/`; the servers are there for tests and for whoever wants to stand in for us.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::perf,
+    clippy::allow_attributes_without_reason,
+    clippy::missing_errors_doc,
+    clippy::too_many_lines,
+    clippy::semicolon_if_nothing_returned,
+    reason = "generated from proto/, documented there"
+)]
+pub mod services {
+    tonic::include_proto!("watershed.v1");
+}

@@ -1,0 +1,180 @@
+//! One connection, and the verbs that answer once.
+
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use watershed_schema::{EventBatch, limits, proto};
+
+use crate::services::ingest_service_client::IngestServiceClient;
+use crate::services::query_service_client::QueryServiceClient;
+use crate::services::subscribe_service_client::SubscribeServiceClient;
+use crate::{Error, Filter, QueryStream, Start, Subscription};
+
+/// Largest message either way, bytes: a full batch fits.
+pub const MESSAGE_BYTES_MAX: usize = limits::BATCH_BYTES_MAX;
+
+const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// A connection to a node; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    tenant: Tenant,
+}
+
+/// What became of a published batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Events that are durable now.
+    pub accepted: u64,
+    /// Events that were refused.
+    pub rejected: u64,
+    /// First reasons, each naming the record and the field.
+    pub reasons: Vec<String>,
+}
+
+/// Adds `x-scope-orgid` to every call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tenant(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Tenant {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        if let Some(tenant) = &self.0 {
+            request.metadata_mut().insert("x-scope-orgid", tenant.clone());
+        }
+        Ok(request)
+    }
+}
+
+pub(crate) type Service = InterceptedService<Channel, Tenant>;
+
+impl Client {
+    /// Connects to a node, for example `http://127.0.0.1:4317`.
+    ///
+    /// # Errors
+    /// [`Error::Endpoint`] for a bad address, [`Error::Unreachable`] when nobody answers.
+    pub async fn connect(endpoint: &str) -> Result<Self, Error> {
+        let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|_invalid| Error::Endpoint(endpoint.to_owned()))?;
+        let address = address.connect_timeout(CONNECT_TIMEOUT).tcp_nodelay(true);
+        let channel = address.connect().await.map_err(Error::Unreachable)?;
+        Ok(Self { channel, tenant: Tenant::default() })
+    }
+
+    /// Speaks for `tenant` from now on.
+    ///
+    /// # Errors
+    /// [`Error::Tenant`] when the name cannot stand in a header.
+    pub fn with_tenant(mut self, tenant: &str) -> Result<Self, Error> {
+        let value = tenant.parse().map_err(|_invalid| Error::Tenant(tenant.to_owned()))?;
+        self.tenant = Tenant(Some(value));
+        Ok(self)
+    }
+
+    /// Publishes events; they are durable when this returns. The tenant is the client's, not the batch's.
+    ///
+    /// ```no_run
+    /// # async fn run(client: watershed_client::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use watershed_schema::{BatchBuilder, Column, TenantId};
+    /// let mut batch = BatchBuilder::new(TenantId::new("shop")?, 1024);
+    /// batch.row(None, |row| {
+    ///     row.str(Column::Id, "order-1");
+    ///     row.str(Column::EventType, "domain");
+    ///     row.str(Column::EventName, "order.placed");
+    ///     row.int(Column::Timestamp, 1_700_000_000_000_000);
+    /// });
+    /// let published = client.publish(batch.finish()?).await?;
+    /// assert_eq!(published.accepted, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Status`]; when [`Error::is_retryable`], publishing the same batch again is safe.
+    pub async fn publish(&self, batch: EventBatch) -> Result<Published, Error> {
+        let batch = prost::Message::decode(batch.body().clone()).expect("invariant: a batch is an encoded EventBatch");
+        let request = proto::PublishRequest { batch: Some(batch) };
+        let mut service = IngestServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let proto::PublishResponse { accepted, rejected, reasons } = service.publish(request).await?.into_inner();
+        Ok(Published { accepted, rejected, reasons })
+    }
+
+    /// Follows events; reconnects by itself.
+    ///
+    /// ```no_run
+    /// # async fn run(client: watershed_client::Client) -> Result<(), watershed_client::Error> {
+    /// use futures::TryStreamExt as _;
+    /// use watershed_client::{Filter, Item, Start};
+    /// let filter = Filter { topics: vec!["trace.*".into()], ..Filter::default() };
+    /// let mut events = client.subscribe(filter, Start::Now);
+    /// while let Some(Item { events, .. }) = events.try_next().await? {
+    ///     println!("{} more", events.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn subscribe(&self, filter: Filter, start: Start) -> Subscription {
+        let service = SubscribeServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Subscription::new(service, filter, start)
+    }
+
+    /// Runs SQL and collects the result.
+    ///
+    /// # Errors
+    /// [`Error::Status`] when the server refuses the statement, [`Error::Result`] for a damaged answer.
+    pub async fn query(&self, sql: &str) -> Result<Vec<arrow::record_batch::RecordBatch>, Error> {
+        futures::TryStreamExt::try_collect(self.query_stream(sql).await?).await
+    }
+
+    /// Runs SQL and yields the result in pieces as they come.
+    ///
+    /// # Errors
+    /// [`Error::Status`] when the server refuses the statement.
+    pub async fn query_stream(&self, sql: &str) -> Result<QueryStream, Error> {
+        let request = proto::SqlRequest { sql: sql.to_owned(), deadline_ms: 0 };
+        Ok(QueryStream::new(self.query_service().sql(request).await?.into_inner()))
+    }
+
+    /// All events of a trace, ordered by time.
+    ///
+    /// ```no_run
+    /// # async fn run(client: watershed_client::Client) -> Result<(), watershed_client::Error> {
+    /// let spans = client.get_trace("4bf92f3577b34da6a3ce929d0e0e4736").await?;
+    /// # drop(spans);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Status`].
+    pub async fn get_trace(&self, trace_id: &str) -> Result<Vec<proto::Event>, Error> {
+        let request = proto::GetTraceRequest { trace_id: trace_id.to_owned() };
+        Ok(self.query_service().get_trace(request).await?.into_inner().events)
+    }
+
+    /// All events of a session, ordered by time.
+    ///
+    /// # Errors
+    /// [`Error::Status`].
+    pub async fn get_session(&self, session_id: &str) -> Result<Vec<proto::Event>, Error> {
+        let request = proto::GetSessionRequest { session_id: session_id.to_owned() };
+        Ok(self.query_service().get_session(request).await?.into_inner().events)
+    }
+
+    /// Version and shard positions of the node.
+    ///
+    /// # Errors
+    /// [`Error::Status`].
+    pub async fn status(&self) -> Result<proto::StatusResponse, Error> {
+        Ok(self.query_service().status(proto::StatusRequest {}).await?.into_inner())
+    }
+
+    fn query_service(&self) -> QueryServiceClient<Service> {
+        QueryServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+}
