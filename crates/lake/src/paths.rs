@@ -1,0 +1,86 @@
+//! Where a data file lies. Values are escaped, so that none can leave the table's folder.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use iceberg::spec::{Literal, PartitionKey, PrimitiveLiteral};
+use iceberg::writer::file_writer::location_generator::{FileNameGenerator, LocationGenerator};
+use watershed_schema::{Epoch, Seq, ShardId};
+
+/// What names a file: the range it was cut from and who cut it.
+#[derive(Clone, Copy, Debug)]
+pub struct FileName {
+    /// The shard.
+    pub shard: ShardId,
+    /// First sequence number of the range.
+    pub from_seq: Seq,
+    /// First sequence number after the range.
+    pub to_seq: Seq,
+    /// Epoch of the writer.
+    pub epoch: Epoch,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Folders(pub(crate) String);
+
+impl LocationGenerator for Folders {
+    fn generate_location(&self, key: Option<&PartitionKey>, file: &str) -> String {
+        let mut values = key.into_iter().flat_map(|key| key.data().iter()).map(text);
+        let hour = values.next().unwrap_or_else(|| "null".to_owned());
+        let kind = values.next().unwrap_or_else(|| "null".to_owned());
+        format!("{}/data/hour={hour}/event_type={kind}/{file}", self.0.trim_end_matches('/'))
+    }
+}
+
+fn text(value: Option<&Literal>) -> String {
+    match value {
+        Some(Literal::Primitive(PrimitiveLiteral::Int(hour))) => hour.to_string(),
+        Some(Literal::Primitive(PrimitiveLiteral::String(text))) => escape(text),
+        _ => "null".to_owned(),
+    }
+}
+
+/// Keeps `[A-Za-z0-9_-]`, writes every other byte as `%XX`.
+fn escape(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
+            out.push(char::from(byte));
+        } else {
+            write!(out, "%{byte:02X}").expect("invariant: a String takes every write");
+        }
+        out
+    })
+}
+
+/// The second file of one partition gets `-1`, the third `-2`.
+#[derive(Clone, Debug)]
+pub(crate) struct Names(FileName, Arc<AtomicU32>);
+
+impl Names {
+    pub(crate) fn new(name: FileName) -> Self {
+        Self(name, Arc::default())
+    }
+}
+
+impl FileNameGenerator for Names {
+    fn generate_file_name(&self) -> String {
+        let FileName { shard, from_seq, to_seq, epoch } = self.0;
+        match self.1.fetch_add(1, Ordering::Relaxed) {
+            0 => format!("{shard}-{from_seq}-{to_seq}-{epoch}.parquet"),
+            more => format!("{shard}-{from_seq}-{to_seq}-{epoch}-{more}.parquet"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn no_value_leaves_its_folder() {
+        assert_eq!(escape("../../x"), "%2E%2E%2F%2E%2E%2Fx");
+        assert_eq!(escape("trace"), "trace");
+        assert_eq!(escape("%2E=ä"), "%252E%3D%C3%A4");
+    }
+}

@@ -1,0 +1,81 @@
+//! The one table, and the numbers kept in its properties.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use iceberg::table::Table;
+use iceberg::{Catalog, ErrorKind, NamespaceIdent, TableCreation, TableIdent};
+use watershed_schema::{Epoch, Seq, ShardId};
+
+use crate::{LakeError, schema};
+
+/// For each shard the first sequence number that is not in the lake.
+pub type Watermark = BTreeMap<ShardId, Seq>;
+
+pub(crate) const WATERMARK: &str = "watershed.watermark";
+pub(crate) const EPOCH: &str = "watershed.epoch";
+pub(crate) const COMMIT_ID: &str = "watershed.commit_id";
+
+/// The table `watershed.events`.
+#[derive(Clone, Debug)]
+pub struct Lake {
+    pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) ident: TableIdent,
+}
+
+impl Lake {
+    /// Opens the table; creates namespace and table where they are missing.
+    ///
+    /// # Errors
+    /// When the catalog or the storage fails.
+    pub async fn open(catalog: Arc<dyn Catalog>) -> Result<Self, LakeError> {
+        let namespace = NamespaceIdent::new("watershed".to_owned());
+        let ident = TableIdent::new(namespace.clone(), "events".to_owned());
+        unless(ErrorKind::NamespaceAlreadyExists, catalog.create_namespace(&namespace, HashMap::new()).await)?;
+        if !catalog.table_exists(&ident).await? {
+            unless(ErrorKind::TableAlreadyExists, catalog.create_table(&namespace, creation()?).await)?;
+        }
+        Ok(Self { catalog, ident })
+    }
+
+    /// The newest watermark.
+    ///
+    /// # Errors
+    /// When the catalog or the storage fails.
+    pub async fn watermark(&self) -> Result<Watermark, LakeError> {
+        watermark_of(&self.load().await?)
+    }
+
+    pub(crate) async fn load(&self) -> Result<Table, LakeError> {
+        Ok(self.catalog.load_table(&self.ident).await?)
+    }
+}
+
+/// Another node may create it at the same time: that is as good.
+fn unless<T>(fine: ErrorKind, result: iceberg::Result<T>) -> Result<(), LakeError> {
+    match result {
+        Err(error) if error.kind() != fine => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn creation() -> iceberg::Result<TableCreation> {
+    let properties = [("commit.retry.num-retries".to_owned(), "0".to_owned())];
+    Ok(TableCreation::builder()
+        .name("events".to_owned())
+        .schema(schema::events()?)
+        .partition_spec(schema::partitions()?)
+        .sort_order(schema::sort_order())
+        .properties(properties)
+        .build())
+}
+
+pub(crate) fn watermark_of(table: &Table) -> Result<Watermark, LakeError> {
+    let text = table.metadata().properties().get(WATERMARK);
+    text.map_or_else(|| Ok(Watermark::new()), |text| Ok(serde_json::from_str(text)?))
+}
+
+pub(crate) fn epoch_of(table: &Table) -> Result<Epoch, LakeError> {
+    let Some(text) = table.metadata().properties().get(EPOCH) else { return Ok(Epoch(0)) };
+    text.parse().map(Epoch).map_err(|_no_number: std::num::ParseIntError| LakeError::Property(EPOCH))
+}
