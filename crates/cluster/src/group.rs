@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use openraft::async_runtime::WatchReceiver as _;
 use openraft::error::{ClientWriteError, RaftError};
 use openraft::{Config, EmptyNode, Raft, ReadPolicy, SnapshotPolicy};
-use watershed_schema::{EntryKind, Lsn, NodeId};
+use watershed_schema::{EntryKind, Lsn, NodeId, Term};
 
 pub use storage::{Applied, Done, ReplicaStore, StateMachine};
 
@@ -125,6 +126,12 @@ impl Group {
         self.raft.trigger().purge_log(lsn.0).await.map_err(|error| stopped(&error))?;
         let gone = |metrics: &openraft::RaftMetrics<Types>| metrics.purged.is_some_and(|last| last.index >= lsn.0);
         self.raft.wait(Some(Duration::from_secs(10))).metrics(gone, "a purge").await.map(drop).map_err(|error| stopped(&error))
+    }
+
+    /// Term this replica is in.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        Term(self.raft.metrics().borrow_watched().current_term)
     }
 
     /// Ends this replica.

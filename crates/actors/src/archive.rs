@@ -1,0 +1,162 @@
+//! The archiver actor: committed events become data files, data files become a snapshot, exactly once.
+//!
+//! Steps, each of which may be the last before a crash: rows to Parquet, `Staged` through the shard's log, the
+//! Iceberg commit, `Archived` through the shard's log. What a step leaves behind is enough to go on from there.
+
+mod commit;
+mod stage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::rpc::CallResult;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
+use watershed_lake::{Lake, LakeError};
+use watershed_schema::Epoch;
+
+use crate::Settings;
+use crate::shard::{ReadError, ShardHandle};
+
+const TICK: Duration = Duration::from_secs(1);
+const WAIT_MAX_TICKS: u32 = 60;
+
+/// Why a round of archiving did not come to its end; the next one goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchiveError {
+    #[error("reading the log: {0}")]
+    Read(#[from] ReadError),
+    #[error("writing to the log: {0}")]
+    Propose(#[from] watershed_cluster::GroupError),
+    #[error("lake: {0}")]
+    Lake(#[from] LakeError),
+    #[error("row: {0}")]
+    Row(#[from] watershed_schema::wire::Malformed),
+    #[error("encoder thread: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+    #[error("shard {0}: the lake is ahead of this data folder: it belongs to another cluster, or the folder was lost")]
+    LakeAhead(watershed_schema::ShardId),
+}
+
+pub(crate) enum Message {
+    /// Time to look whether something is due.
+    Tick,
+    /// Archive all that is committed now.
+    Flush(RpcReplyPort<bool>),
+}
+
+/// When a file set is closed.
+#[derive(Clone, Copy)]
+struct Due {
+    interval: Duration,
+    rows: u64,
+    bytes: usize,
+}
+
+pub(crate) struct Archiver {
+    shards: Vec<ShardHandle>,
+    lake: Arc<Lake>,
+    due: Due,
+    /// Rounds that failed, one after another.
+    failures: u32,
+    /// Ticks to sit out after a failure.
+    wait: u32,
+    /// Whether the logs were brought up to the lake's watermark since the start.
+    recovered: bool,
+}
+
+struct ArchiverActor;
+
+impl Actor for ArchiverActor {
+    type Msg = Message;
+    type State = Archiver;
+    type Arguments = Archiver;
+
+    async fn pre_start(&self, myself: ActorRef<Message>, archiver: Archiver) -> Result<Archiver, ActorProcessingErr> {
+        drop(myself.send_interval(TICK, || Message::Tick));
+        Ok(archiver)
+    }
+
+    async fn handle(&self, _: ActorRef<Message>, message: Message, archiver: &mut Archiver) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Tick => archiver.tick().await,
+            Message::Flush(reply) => {
+                let done = archiver.round(true).await;
+                drop(reply.send(done));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Archiver {
+    async fn tick(&mut self) {
+        if self.wait > 0 {
+            self.wait -= 1;
+        } else {
+            self.round(false).await;
+        }
+    }
+
+    /// Whether it came to its end.
+    async fn round(&mut self, everything: bool) -> bool {
+        match Box::pin(self.try_round(everything)).await {
+            Ok(()) => self.failures = 0,
+            Err(error) => {
+                self.failures += 1;
+                self.wait = (1 << self.failures.min(6)).min(WAIT_MAX_TICKS) + jitter(self.failures);
+                metrics::counter!("watershed_archive_failures_total").increment(1);
+                tracing::warn!(%error, again_in_seconds = self.wait, "archiving failed, it is tried again");
+            }
+        }
+        self.failures == 0
+    }
+
+    async fn try_round(&mut self, everything: bool) -> Result<(), ArchiveError> {
+        if !self.recovered {
+            commit::recover(&self.shards, &self.lake).await?;
+            self.recovered = true;
+        }
+        for shard in &self.shards {
+            stage::stage(shard, &self.lake, self.due, everything, self.epoch()).await?;
+        }
+        commit::commit(&self.shards, &self.lake, self.epoch()).await
+    }
+
+    /// Until there is a control group: the term of shard 0, which grows with every start.
+    fn epoch(&self) -> Epoch {
+        Epoch(self.shards.first().map_or(0, |shard| shard.term().0))
+    }
+}
+
+/// Up to a quarter more, so that nodes do not come back together.
+fn jitter(failures: u32) -> u32 {
+    let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+    nanos % (1 + (1 << failures.min(6)) / 4)
+}
+
+/// The archiver of a node.
+pub(crate) struct ArchiverHandle {
+    actor: ActorRef<Message>,
+}
+
+impl ArchiverHandle {
+    pub(crate) async fn start(
+        shards: Vec<ShardHandle>,
+        lake: Arc<Lake>,
+        settings: &Settings,
+        supervisor: &ActorCell,
+    ) -> Result<Self, ractor::SpawnErr> {
+        let due = Due { interval: settings.flush_interval, rows: settings.archive_rows, bytes: settings.archive_bytes };
+        let archiver = Archiver { shards, lake, due, failures: 0, wait: 0, recovered: false };
+        let (actor, _joined) = ArchiverActor::spawn_linked(None, ArchiverActor, archiver, supervisor.clone()).await?;
+        Ok(Self { actor })
+    }
+
+    pub(crate) async fn flush(&self) -> bool {
+        matches!(self.actor.call(Message::Flush, None).await, Ok(CallResult::Success(true)))
+    }
+
+    pub(crate) async fn stop(&self) {
+        crate::supervisor::join(&self.actor).await;
+    }
+}

@@ -1,0 +1,201 @@
+//! What a shard's log means: applied entry by entry, the same on every replica.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use bytes::Bytes;
+use prost::Message as _;
+use tokio::sync::watch;
+use watershed_cluster::StateMachine;
+use watershed_hot::Store;
+use watershed_schema::{EntryKind, EventBatch, Lsn, Positions, Seq, proto};
+
+use super::dedupe::Dedupe;
+use super::handle::StagedFiles;
+use super::recent::Recent;
+
+/// Answer to a command that the state accepted; anything else was refused.
+pub(crate) const ACCEPTED: &[u8] = b"accepted";
+
+/// A decoded batch and the hashes of its events' ids.
+pub(crate) type Hashed = (Arc<EventBatch>, Vec<u128>);
+
+/// What committed entries amount to. Written by [`Machine`], read by everybody else.
+pub(crate) struct Committed {
+    state: Mutex<State>,
+    positions: watch::Sender<Positions>,
+    proposed: Mutex<Option<(Bytes, Vec<Hashed>)>>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) positions: Positions,
+    pub(crate) recent: Recent,
+    pub(crate) dedupe: Dedupe,
+    pub(crate) staged: VecDeque<StagedFiles>,
+    pub(crate) ages: VecDeque<Age>,
+}
+
+/// When an entry was applied here: what trimming and archiving go by.
+#[derive(Clone, Copy)]
+pub(crate) struct Age {
+    pub(crate) applied: Instant,
+    pub(crate) lsn: Lsn,
+    pub(crate) tail: Seq,
+}
+
+impl Committed {
+    pub(crate) fn new() -> Self {
+        Self { state: Mutex::default(), positions: watch::Sender::new(Positions::default()), proposed: Mutex::default() }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Positions> {
+        self.positions.subscribe()
+    }
+
+    /// Keeps the decoded form of what is about to be proposed, so that applying it need not decode it again.
+    pub(crate) fn remember(&self, payload: Bytes, batches: Vec<Hashed>) {
+        *self.proposed.lock().unwrap_or_else(PoisonError::into_inner) = Some((payload, batches));
+    }
+
+    fn recall(&self, payload: &Bytes) -> Option<Vec<Hashed>> {
+        let mut proposed = self.proposed.lock().unwrap_or_else(PoisonError::into_inner);
+        proposed.take_if(|(bytes, _)| bytes == payload).map(|(_, batches)| batches)
+    }
+
+    fn publish(&self) {
+        let positions = self.state().positions;
+        self.positions.send_replace(positions);
+    }
+
+    /// The hot tier lets go of everything below.
+    pub(crate) fn trimmed(&self, below: Seq) {
+        self.state().positions.set_trimmed(below);
+        self.publish();
+    }
+}
+
+/// Applies the log to [`Committed`].
+pub(crate) struct Machine {
+    pub(crate) committed: Arc<Committed>,
+    pub(crate) store: Store,
+}
+
+impl StateMachine for Machine {
+    fn apply(&mut self, lsn: Lsn, kind: EntryKind, payload: &Bytes) -> Bytes {
+        let accepted = match kind {
+            EntryKind::Blank | EntryKind::Membership => true,
+            EntryKind::Append => self.append(lsn, payload),
+            EntryKind::Staged => self.staged(payload),
+            EntryKind::Archived => self.archived(payload),
+        };
+        self.committed.publish();
+        if accepted { Bytes::from_static(ACCEPTED) } else { Bytes::new() }
+    }
+
+    fn snapshot(&self) -> Bytes {
+        let state = self.committed.state();
+        let staged = state.staged.iter().map(StagedFiles::to_proto).collect();
+        let positions = &state.positions;
+        let snapshot = proto::ShardSnapshot {
+            tail_seq: positions.tail().0,
+            archived_seq: positions.archived().0,
+            staged_seq: positions.staged().0,
+            staged,
+        };
+        Bytes::from(snapshot.encode_to_vec())
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> io::Result<()> {
+        let snapshot = proto::ShardSnapshot::decode(snapshot).map_err(io::Error::other)?;
+        let first = self.store.stats().map_err(io::Error::other)?.first_seq;
+        let mut state = State::default();
+        state.positions.set_tail(Seq(snapshot.tail_seq));
+        state.positions.set_staged(Seq(snapshot.staged_seq));
+        state.positions.set_archived(Seq(snapshot.archived_seq));
+        state.positions.set_trimmed(first.min(Seq(snapshot.archived_seq)));
+        state.staged = snapshot.staged.iter().map(StagedFiles::from_proto).collect();
+        self.recollect(&mut state, first)?;
+        *self.committed.state() = state;
+        self.committed.publish();
+        Ok(())
+    }
+}
+
+impl Machine {
+    /// A snapshot holds no ids: those of the entries that it covers and that are still in the log are read again.
+    fn recollect(&self, state: &mut State, first: Seq) -> io::Result<()> {
+        const STEP_BYTES: usize = 4 * 1024 * 1024;
+        let (mut next, mut tail) = (Lsn(0), first);
+        while tail < state.positions.tail() {
+            let records = self.store.records(next, Lsn(i64::MAX.cast_unsigned()), STEP_BYTES).map_err(io::Error::other)?;
+            let Some(last) = records.last() else { break };
+            next = Lsn(last.lsn.0 + 1);
+            for record in records.iter().filter(|record| record.kind == EntryKind::Append) {
+                for (batch, ids) in open_all(&record.payload) {
+                    ids.into_iter().for_each(|id| state.dedupe.insert(id));
+                    tail = tail.advanced_by(batch.header().rows);
+                }
+                if tail <= state.positions.tail() {
+                    state.ages.push_back(Age { applied: Instant::now(), lsn: record.lsn, tail });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&self, lsn: Lsn, payload: &Bytes) -> bool {
+        let batches = self.committed.recall(payload).unwrap_or_else(|| open_all(payload));
+        let mut state = self.committed.state();
+        for (batch, ids) in batches {
+            let first = state.positions.tail();
+            ids.into_iter().for_each(|id| state.dedupe.insert(id));
+            state.positions.set_tail(first.advanced_by(batch.header().rows));
+            state.recent.push(first, batch);
+        }
+        let tail = state.positions.tail();
+        state.ages.push_back(Age { applied: Instant::now(), lsn, tail });
+        true
+    }
+
+    fn staged(&self, payload: &Bytes) -> bool {
+        let staged = proto::Staged::decode(payload.clone()).expect("invariant: the log holds what was proposed");
+        let range = StagedFiles::from_proto(&staged);
+        let mut state = self.committed.state();
+        let next = range.from_seq == state.positions.staged() && range.to_seq <= state.positions.tail();
+        if next {
+            state.positions.set_staged(range.to_seq);
+            state.staged.push_back(range);
+        }
+        next
+    }
+
+    fn archived(&self, payload: &Bytes) -> bool {
+        let archived = proto::Archived::decode(payload.clone()).expect("invariant: the log holds what was proposed");
+        let to = Seq(archived.to_seq_exclusive);
+        let mut state = self.committed.state();
+        let forward = to > state.positions.archived() && to <= state.positions.staged();
+        if forward {
+            state.positions.set_archived(to);
+            state.staged.retain(|range| range.to_seq > to);
+        }
+        forward
+    }
+}
+
+fn open_all(payload: &Bytes) -> Vec<Hashed> {
+    let append = proto::LogAppend::decode(payload.clone()).expect("invariant: the store checks every entry's checksum");
+    let open = |sealed| hashed(Arc::new(EventBatch::open(sealed).expect("invariant: the store checks every entry's checksum")));
+    append.batches.iter().map(open).collect()
+}
+
+pub(crate) fn hashed(batch: Arc<EventBatch>) -> Hashed {
+    let ids = batch.id_hashes().expect("invariant: a batch was checked at birth");
+    (batch, ids)
+}
