@@ -1,9 +1,36 @@
-//! The program `watershed`. So far it only says that there is no server yet.
+//! The binary `watershed`: a node, and a client for everything else.
+
+mod commands;
+mod out;
 
 use std::process::ExitCode;
 
-#[expect(clippy::print_stderr, reason = "a program for people")]
+use clap::{Parser, Subcommand};
+
+/// One store for every event a product emits.
+#[derive(Parser)]
+#[command(name = "watershed", version, after_help = "Examples:\n  watershed serve\n  watershed config --shards 8")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a node.
+    Serve(commands::settings::Flags),
+    /// Print the effective settings as TOML.
+    Config(commands::settings::Flags),
+}
+
 fn main() -> ExitCode {
-    eprintln!("watershed {}: there is no server in this version yet, see README.md", env!("CARGO_PKG_VERSION"));
-    ExitCode::from(2)
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Serve(flags) => commands::serve::run(&flags),
+        Command::Config(flags) => commands::settings::print(&flags),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
 }

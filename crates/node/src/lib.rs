@@ -1,3 +1,34 @@
-//! Builds, wires, serves, drains. Empty so far.
-//!
-//! Must not know any rule of the domain.
+//! Builds, wires, serves and drains a node. Decides nothing of the domain.
+
+mod admission;
+mod config;
+mod drain;
+mod grpc;
+mod http;
+mod ingest;
+mod refusal;
+mod serve;
+mod subscribe;
+mod telemetry;
+mod tenant;
+
+pub use config::{Config, ConfigError};
+pub use serve::{Started, serve};
+pub use telemetry::init as init_telemetry;
+
+#[cfg(feature = "failpoints")]
+pub use failing::{FailScenario, fail_points};
+
+#[cfg(feature = "failpoints")]
+mod failing {
+    //! Fail points from the environment variable `FAILPOINTS`, for tests.
+
+    /// Fail points are on while it lives.
+    pub struct FailScenario(#[expect(dead_code, reason = "held for its drop")] fail::FailScenario<'static>);
+
+    /// Reads `FAILPOINTS`.
+    #[must_use]
+    pub fn fail_points() -> FailScenario {
+        FailScenario(fail::FailScenario::setup())
+    }
+}

@@ -12,6 +12,7 @@ mod log;
 pub mod payload;
 mod positions;
 mod row;
+pub mod topic;
 pub mod wire;
 mod writer;
 

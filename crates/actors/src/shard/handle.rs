@@ -118,6 +118,14 @@ impl ShardHandle {
         state.ages.iter().find(|age| age.tail > staged).map(|age| age.applied)
     }
 
+    /// How long the oldest event that is in no snapshot has waited.
+    #[must_use]
+    pub fn archive_lag(&self) -> Duration {
+        let state = self.committed.state();
+        let archived = state.positions.archived();
+        state.ages.iter().find(|age| age.tail > archived).map_or(Duration::ZERO, |age| age.applied.elapsed())
+    }
+
     /// Appends; returns when the events are committed.
     ///
     /// # Errors

@@ -1,0 +1,42 @@
+//! `watershed serve`: a node until SIGTERM or Ctrl-C.
+
+use tokio::signal::unix::{SignalKind, signal};
+use watershed_node::Started;
+
+use super::settings::Flags;
+use crate::out::{self, Failure};
+
+pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
+    let config = flags.load()?;
+    watershed_node::init_telemetry(&config).map_err(Failure::Usage)?;
+    #[cfg(feature = "failpoints")]
+    let _scenario = failpoints();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        Box::pin(watershed_node::serve(config, shutdown, announce)).await
+    })?;
+    Ok(())
+}
+
+fn announce(started: &Started) {
+    let Started { grpc_addr, http_addr, data_dir } = started;
+    out::say(&format!("watershed is ready; data in {}", data_dir.display()));
+    out::say(&format!("  OTLP/gRPC   OTEL_EXPORTER_OTLP_ENDPOINT=http://{grpc_addr}"));
+    out::say(&format!("  OTLP/HTTP   OTEL_EXPORTER_OTLP_ENDPOINT=http://{http_addr} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"));
+    out::say(&format!("  health      http://{http_addr}/readyz   metrics http://{http_addr}/metrics"));
+}
+
+/// Fail points stand for a sudden death: a panic in one of them ends the process at once, without cleaning up.
+#[cfg(feature = "failpoints")]
+fn failpoints() -> watershed_node::FailScenario {
+    std::panic::set_hook(Box::new(|_| std::process::abort()));
+    watershed_node::fail_points()
+}

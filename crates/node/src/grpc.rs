@@ -1,0 +1,30 @@
+//! The gRPC face: OTLP, `watershed.v1`, health, reflection.
+
+mod otlp;
+mod publish;
+mod raw;
+mod subscribe;
+
+use tonic::service::Routes;
+use watershed_actors::Node;
+
+use crate::drain::Drain;
+use crate::subscribe::Tokens;
+
+/// What the services share.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) node: Node,
+    pub(crate) drain: Drain,
+    pub(crate) tokens: Tokens,
+}
+
+/// Every service of this face but health.
+pub(crate) fn routes(context: &Context) -> anyhow::Result<Routes> {
+    let router = otlp::routes(context).merge(publish::routes(context)).merge(subscribe::routes(context));
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(watershed_schema::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    Ok(Routes::from(router).add_service(reflection))
+}

@@ -1,0 +1,124 @@
+//! gRPC methods over raw message bytes: rows are copied through, never decoded and encoded again.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::marker::PhantomData;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::{Buf as _, BufMut as _, Bytes};
+use futures::Stream;
+use futures::future::BoxFuture;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::server::{Grpc, ServerStreamingService, UnaryService};
+use tonic::{Request, Response, Status};
+use tower::service_fn;
+use watershed_schema::limits::{BATCH_BYTES_MAX, MESSAGE_BYTES_MAX};
+
+/// Messages as they stand on the wire.
+#[derive(Clone, Copy, Debug, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+fn grpc() -> Grpc<Raw> {
+    Grpc::new(Raw)
+        .accept_compressed(CompressionEncoding::Gzip)
+        .accept_compressed(CompressionEncoding::Zstd)
+        .send_compressed(CompressionEncoding::Zstd)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(BATCH_BYTES_MAX * 2)
+}
+
+struct Unary<F>(F);
+
+impl<F, R> UnaryService<Bytes> for Unary<F>
+where
+    F: FnMut(Request<Bytes>) -> R,
+    R: Future<Output = Result<Bytes, Status>> + Send + 'static,
+{
+    type Response = Bytes;
+    type Future = BoxFuture<'static, Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let answer = self.0(request);
+        Box::pin(async move { answer.await.map(Response::new) })
+    }
+}
+
+/// A method that answers once.
+pub(super) fn unary<F, R>(path: &str, handler: F) -> Router
+where
+    F: Fn(Request<Bytes>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<Bytes, Status>> + Send + 'static,
+{
+    let service = service_fn(move |request: http::Request<Body>| {
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(grpc().unary(Unary(handler), request).await) }
+    });
+    Router::new().route_service(path, service)
+}
+
+struct Streaming<F, S>(F, PhantomData<fn() -> S>);
+
+impl<F, R, S> ServerStreamingService<Bytes> for Streaming<F, S>
+where
+    F: FnMut(Request<Bytes>) -> R,
+    R: Future<Output = Result<S, Status>> + Send + 'static,
+    S: Stream<Item = Result<Bytes, Status>> + Send + 'static,
+{
+    type Response = Bytes;
+    type ResponseStream = S;
+    type Future = BoxFuture<'static, Result<Response<S>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let answer = self.0(request);
+        Box::pin(async move { answer.await.map(Response::new) })
+    }
+}
+
+/// A method that answers with a stream.
+pub(super) fn server_streaming<F, R, S>(path: &str, handler: F) -> Router
+where
+    F: Fn(Request<Bytes>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<S, Status>> + Send + 'static,
+    S: Stream<Item = Result<Bytes, Status>> + Send + 'static,
+{
+    let service = service_fn(move |request: http::Request<Body>| {
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(grpc().server_streaming(Streaming(handler, PhantomData), request).await) }
+    });
+    Router::new().route_service(path, service)
+}

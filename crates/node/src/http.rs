@@ -1,0 +1,24 @@
+//! The HTTP face: OTLP, health, metrics.
+
+mod body;
+mod health;
+mod otlp;
+
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+use watershed_actors::Node;
+
+use crate::drain::Drain;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) node: Node,
+    pub(crate) drain: Drain,
+    pub(crate) metrics: PrometheusHandle,
+}
+
+/// Every route of this face.
+pub(crate) fn router(context: Context) -> Router {
+    Router::new().merge(otlp::routes()).merge(health::routes()).with_state(context)
+}

@@ -1,0 +1,124 @@
+//! A request of telemetry on its way in, whatever face it came through.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
+use uuid::Uuid;
+use watershed_actors::{Appended, Node, Permit};
+use watershed_schema::{EventBatch, TenantId};
+use watershed_sources::otlp::{self, Signal};
+use watershed_sources::{Context, InvalidRequest, Transformed};
+
+use crate::refusal::Refusal;
+
+/// A served request: what was not taken, in words for a `partial_success`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) rejected: u64,
+    pub(crate) message: String,
+}
+
+/// What stands in the request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    Protobuf,
+    Json,
+}
+
+/// The word for a signal in metrics.
+pub(crate) fn word(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "traces",
+        Signal::Metrics => "metrics",
+        Signal::Logs => "logs",
+    }
+}
+
+/// What is known of a request that arrives now.
+pub(crate) fn context(tenant: TenantId) -> Context {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let received_at_us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+    Context { tenant, received_at_us, batch_id: Uuid::now_v7().to_string() }
+}
+
+/// Takes a request of OTLP; returns when everything good in it is durable.
+pub(crate) async fn otlp(
+    node: &Node,
+    (signal, encoding): (Signal, Encoding),
+    body: Bytes,
+    tenant: TenantId,
+    permit: Permit,
+) -> Result<Accepted, Refusal> {
+    let context = context(tenant);
+    let decode = move || match encoding {
+        Encoding::Protobuf => otlp::transform(signal, &body, &context),
+        Encoding::Json => Err(InvalidRequest::Undecodable("OTLP/JSON is not there yet".to_owned())),
+    };
+    let result = take(node, word(signal), decode, permit).await;
+    if let Err(refusal) = &result {
+        refused(word(signal), refusal);
+    }
+    result
+}
+
+/// Takes events that are a batch already.
+pub(crate) async fn native(node: &Node, batch: EventBatch, permit: Permit) -> Result<Appended, Refusal> {
+    let since = Instant::now();
+    let appended = node.append(batch, permit).await.map_err(Refusal::from);
+    match &appended {
+        Ok(appended) => accepted("native", *appended, since),
+        Err(refusal) => refused("native", refusal),
+    }
+    appended
+}
+
+async fn take(
+    node: &Node,
+    signal: &'static str,
+    decode: impl FnOnce() -> Result<Transformed, InvalidRequest> + Send + 'static,
+    permit: Permit,
+) -> Result<Accepted, Refusal> {
+    let since = Instant::now();
+    let split = move || match decode() {
+        Ok(Transformed { batch, rejects, dropped_attributes }) => (Ok((rejects, dropped_attributes)), batch),
+        Err(error) => (Err(error), None),
+    };
+    let stopping = || Refusal::Unavailable("the node stops".to_owned());
+    let ingested = node.ingest(split, permit).await.ok_or_else(stopping)?;
+    let (rejects, dropped) = ingested.said.map_err(|error| Refusal::Invalid(error.to_string()))?;
+    match ingested.appended {
+        Some(appended) => accepted(signal, appended?, since),
+        None if rejects.count > 0 => return Err(Refusal::Invalid(format!("no record was taken: {}", rejects.summary()))),
+        None => {}
+    }
+    metrics::counter!("watershed_events_rejected_total", "signal" => signal).increment(rejects.count);
+    metrics::counter!("watershed_attributes_dropped_total", "signal" => signal).increment(dropped);
+    Ok(Accepted { rejected: rejects.count, message: message(&rejects.summary(), dropped) })
+}
+
+fn message(rejects: &str, dropped: u64) -> String {
+    let kept = watershed_schema::limits::ATTRIBUTES_MAX;
+    let attributes = (dropped > 0).then(|| format!("{dropped} attributes beyond {kept} of a record were not kept"));
+    [(!rejects.is_empty()).then(|| rejects.to_owned()), attributes].into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn accepted(signal: &'static str, appended: Appended, since: Instant) {
+    metrics::counter!("watershed_events_accepted_total", "signal" => signal).increment(appended.events);
+    metrics::counter!("watershed_events_duplicate_total", "signal" => signal).increment(appended.duplicates);
+    metrics::histogram!("watershed_ack_seconds", "signal" => signal).record(since.elapsed());
+}
+
+pub(crate) fn refused(signal: &'static str, refusal: &Refusal) {
+    metrics::counter!("watershed_requests_refused_total", "signal" => signal, "reason" => refusal.word()).increment(1);
+}
+
+/// The answer of all three signals: their messages differ in the field's name only, not on the wire.
+pub(crate) fn response(accepted: &Accepted) -> ExportTraceServiceResponse {
+    let said = accepted.rejected > 0 || !accepted.message.is_empty();
+    let partial_success = said.then(|| ExportTracePartialSuccess {
+        rejected_spans: i64::try_from(accepted.rejected).unwrap_or(i64::MAX),
+        error_message: accepted.message.clone(),
+    });
+    ExportTraceServiceResponse { partial_success }
+}

@@ -1,0 +1,154 @@
+//! One node from its settings to its end.
+
+mod cluster_id;
+mod data_dir;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tonic_health::ServingStatus;
+use watershed_actors::{Node, Settings};
+use watershed_catalog::SqliteCatalog;
+use watershed_lake::Lake;
+
+use crate::Config;
+use crate::drain::Drain;
+use crate::subscribe::Tokens;
+use crate::{grpc, http, telemetry};
+
+/// Where a node that started can be reached.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// gRPC.
+    pub grpc_addr: SocketAddr,
+    /// HTTP.
+    pub http_addr: SocketAddr,
+    /// Its folder.
+    pub data_dir: PathBuf,
+}
+
+/// Runs a node until `shutdown`, then drains it: unready, streams end, what is in flight is finished and archived.
+///
+/// # Errors
+/// When it cannot start, or an actor failed.
+pub async fn serve(
+    config: Config,
+    shutdown: impl Future<Output = ()> + Send,
+    started: impl FnOnce(&Started),
+) -> anyhow::Result<()> {
+    let _lock = data_dir::lock(&config.data_dir)?;
+    let metrics = telemetry::recorder()?;
+    let listeners = Listeners::bind(&config).await?;
+    let node = start(&config).await?;
+    let drain = Drain::new();
+    let tokens = Tokens::new(cluster_id::of(&config.data_dir)?);
+    let http = http::router(http::Context { node: node.clone(), drain: drain.clone(), metrics });
+    let grpc = grpc::routes(&grpc::Context { node: node.clone(), drain: drain.clone(), tokens })?;
+    started(&listeners.started(config.data_dir.clone())?);
+    let servers = Servers::spawn(listeners, grpc, http).await;
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        reason = node.failed() => Err(anyhow::anyhow!("an actor failed: {reason}")),
+    };
+    tracing::info!("draining");
+    drain.begin();
+    servers.stop(config.drain_timeout.0).await;
+    if ended.is_ok() && tokio::time::timeout(config.drain_timeout.0, node.flush()).await.is_err() {
+        tracing::warn!("not everything was archived in time; the rest stays in the log");
+    }
+    node.stop().await;
+    ended
+}
+
+async fn start(config: &Config) -> anyhow::Result<Node> {
+    let lake = open_lake(config).await.context("lake")?;
+    let settings = Settings {
+        data_dir: config.data_dir.join("shards"),
+        shards: data_dir::shards(&config.data_dir, config.shards)?,
+        high_volume: config.tenants()?,
+        budget_bytes: config.budget.0,
+        ingest_actors: std::thread::available_parallelism().map_or(1, usize::from),
+        hot_retention: config.hot_retention.0,
+        flush_interval: config.flush_interval.0,
+        archive_rows: config.archive_rows,
+        archive_bytes: config.archive_bytes.0,
+    };
+    Ok(Node::start(settings, Some(lake)).await?)
+}
+
+/// The embedded lake: a catalog file and a folder beside the shards.
+async fn open_lake(config: &Config) -> anyhow::Result<Arc<Lake>> {
+    let folder = std::path::absolute(config.data_dir.join("lake"))?;
+    std::fs::create_dir_all(&folder)?;
+    let warehouse = format!("file://{}/warehouse", folder.display());
+    let path = folder.join("catalog.db");
+    let catalog = SqliteCatalog::open(&path, "watershed", &warehouse, watershed_lake::storage::local()).await?;
+    Ok(Arc::new(Lake::open(Arc::new(catalog)).await?))
+}
+
+struct Listeners {
+    grpc: TcpListener,
+    http: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let bind = |key, address: SocketAddr| async move {
+            TcpListener::bind(address).await.with_context(|| format!("{key} {address}"))
+        };
+        Ok(Self { grpc: bind("grpc_addr", config.grpc_addr).await?, http: bind("http_addr", config.http_addr).await? })
+    }
+
+    fn started(&self, data_dir: PathBuf) -> anyhow::Result<Started> {
+        Ok(Started { grpc_addr: self.grpc.local_addr()?, http_addr: self.http.local_addr()?, data_dir })
+    }
+}
+
+struct Servers {
+    stop: Vec<oneshot::Sender<()>>,
+    ended: tokio::task::JoinSet<anyhow::Result<()>>,
+    health: tonic_health::server::HealthReporter,
+}
+
+impl Servers {
+    async fn spawn(listeners: Listeners, grpc: tonic::service::Routes, http: axum::Router) -> Self {
+        let (stop_grpc, grpc_stopped) = oneshot::channel::<()>();
+        let (stop_http, http_stopped) = oneshot::channel::<()>();
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status("", ServingStatus::Serving).await;
+        let mut ended = tokio::task::JoinSet::new();
+        let incoming = tonic::transport::server::TcpIncoming::from(listeners.grpc).with_nodelay(Some(true));
+        let server = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .add_routes(grpc.add_service(health_service));
+        ended.spawn(async move { Ok(server.serve_with_incoming_shutdown(incoming, gone(grpc_stopped)).await?) });
+        ended.spawn(async move { Ok(axum::serve(listeners.http, http).with_graceful_shutdown(gone(http_stopped)).await?) });
+        Self { stop: vec![stop_grpc, stop_http], ended, health }
+    }
+
+    async fn stop(mut self, deadline: Duration) {
+        self.health.set_service_status("", ServingStatus::NotServing).await;
+        self.stop.clear();
+        let all = async {
+            while let Some(ended) = self.ended.join_next().await {
+                if let Ok(Err(error)) = ended {
+                    tracing::warn!(%error, "a server ended badly");
+                }
+            }
+        };
+        if tokio::time::timeout(deadline, all).await.is_err() {
+            tracing::warn!("requests were still in flight when the time to drain was over");
+        }
+    }
+}
+
+/// Returns when the other end is dropped.
+async fn gone(stopped: oneshot::Receiver<()>) {
+    drop(stopped.await);
+}
