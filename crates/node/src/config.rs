@@ -70,7 +70,7 @@ impl Default for Config {
             query_memory: Bytes(128 << 20),
             query_rows: 1_000_000,
             drain_timeout: Span::from_secs(20),
-            log: "info".to_owned(),
+            log: "info,openraft=error".to_owned(),
             log_format: "text".to_owned(),
         }
     }

@@ -2,11 +2,15 @@
 
 mod otlp;
 mod publish;
+mod query;
 mod raw;
 mod subscribe;
 
 use tonic::service::Routes;
 use watershed_actors::Node;
+use watershed_client::services::query_service_server::QueryServiceServer;
+use watershed_query::Engine;
+use watershed_schema::limits::MESSAGE_BYTES_MAX;
 
 use crate::drain::Drain;
 use crate::subscribe::Tokens;
@@ -17,6 +21,7 @@ pub(crate) struct Context {
     pub(crate) node: Node,
     pub(crate) drain: Drain,
     pub(crate) tokens: Tokens,
+    pub(crate) engine: Engine,
 }
 
 /// Every service of this face but health.
@@ -26,5 +31,6 @@ pub(crate) fn routes(context: &Context) -> anyhow::Result<Routes> {
         .register_encoded_file_descriptor_set(watershed_schema::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    Ok(Routes::from(router).add_service(reflection))
+    let query = QueryServiceServer::new(query::Query(context.clone())).max_encoding_message_size(MESSAGE_BYTES_MAX * 4);
+    Ok(Routes::from(router).add_service(reflection).add_service(query))
 }

@@ -4,6 +4,7 @@ mod admission;
 mod config;
 mod drain;
 mod grpc;
+mod hot_tier;
 mod http;
 mod ingest;
 mod refusal;

@@ -16,9 +16,11 @@ use tonic_health::ServingStatus;
 use watershed_actors::{Node, Settings};
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::Lake;
+use watershed_query::{Engine, Limits};
 
 use crate::Config;
 use crate::drain::Drain;
+use crate::hot_tier::LocalShards;
 use crate::subscribe::Tokens;
 use crate::{grpc, http, telemetry};
 
@@ -45,11 +47,13 @@ pub async fn serve(
     let _lock = data_dir::lock(&config.data_dir)?;
     let metrics = telemetry::recorder()?;
     let listeners = Listeners::bind(&config).await?;
-    let node = start(&config).await?;
+    let lake = open_lake(&config).await.context("lake")?;
+    let node = start(&config, Arc::clone(&lake)).await?;
+    let engine = engine(&config, &node, lake);
     let drain = Drain::new();
     let tokens = Tokens::new(cluster_id::of(&config.data_dir)?);
     let http = http::router(http::Context { node: node.clone(), drain: drain.clone(), metrics });
-    let grpc = grpc::routes(&grpc::Context { node: node.clone(), drain: drain.clone(), tokens })?;
+    let grpc = grpc::routes(&grpc::Context { node: node.clone(), drain: drain.clone(), tokens, engine })?;
     started(&listeners.started(config.data_dir.clone())?);
     let servers = Servers::spawn(listeners, grpc, http).await;
     let ended = tokio::select! {
@@ -66,8 +70,12 @@ pub async fn serve(
     ended
 }
 
-async fn start(config: &Config) -> anyhow::Result<Node> {
-    let lake = open_lake(config).await.context("lake")?;
+fn engine(config: &Config, node: &Node, lake: Arc<Lake>) -> Engine {
+    let limits = Limits { deadline: config.query_deadline.0, memory_bytes: config.query_memory.0, rows_max: config.query_rows };
+    Engine::new(Arc::new(LocalShards(node.clone())), Some(lake), limits)
+}
+
+async fn start(config: &Config, lake: Arc<Lake>) -> anyhow::Result<Node> {
     let settings = Settings {
         data_dir: config.data_dir.join("shards"),
         shards: data_dir::shards(&config.data_dir, config.shards)?,

@@ -1,3 +1,17 @@
-//! SQL over hot and lake. Empty so far.
+//! SQL over hot and lake as one table.
 //!
 //! Must not know where hot rows come from.
+
+mod engine;
+mod error;
+mod events;
+mod guard;
+mod hot;
+mod hot_scan;
+mod lake_scan;
+mod predicates;
+mod table;
+
+pub use engine::{Engine, Limits, Rows};
+pub use error::{ErrorKind, QueryError};
+pub use hot::{HotPage, HotRange, HotRequest, HotTier, HotTierError};

@@ -57,12 +57,7 @@ fn bytes_field(field: u32, parts: &[Bytes], out: &mut Vec<u8>) {
 pub(crate) type Found = (Vec<u64>, Vec<Bytes>);
 
 /// Sequence numbers and rows of `[from, to)` that match, as one encoded `EventBatch`; `None` when none does.
-pub(crate) fn matching(
-    filter: &Filter,
-    from: Seq,
-    to: Seq,
-    blocks: &[(Seq, Arc<EventBatch>)],
-) -> Result<Option<Found>, Refusal> {
+pub(crate) fn matching(filter: &Filter, from: Seq, to: Seq, blocks: &[(Seq, Arc<EventBatch>)]) -> Result<Option<Found>, Refusal> {
     let (mut seqs, mut found) = (Vec::new(), Vec::new());
     for (first, batch) in blocks {
         let wanted = wanted(filter, from.0.saturating_sub(first.0), to.0.saturating_sub(first.0), batch)?;

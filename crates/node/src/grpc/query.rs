@@ -1,0 +1,111 @@
+//! `QueryService`: SQL as a stream of Arrow IPC, whole traces and sessions, status.
+
+use std::time::Duration;
+
+use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt as _};
+use tonic::{Request, Response, Status};
+use watershed_client::services::query_service_server::QueryService;
+use watershed_query::{ErrorKind, QueryError, Rows};
+use watershed_schema::proto;
+
+use super::Context;
+use crate::refusal::Refusal;
+use crate::tenant;
+
+/// Longest a caller whose query was too big should wait before the next.
+const TOO_BIG_RETRY: Duration = Duration::from_secs(1);
+
+pub(super) struct Query(pub(super) Context);
+
+impl From<QueryError> for Refusal {
+    fn from(error: QueryError) -> Self {
+        let reason = error.to_string();
+        match error.kind() {
+            ErrorKind::InvalidArgument => Self::Invalid(reason),
+            ErrorKind::ResourceExhausted => Self::Overloaded { reason, retry_after: TOO_BIG_RETRY },
+            ErrorKind::DeadlineExceeded => Self::Deadline(reason),
+            ErrorKind::Unavailable => Self::Unavailable(reason),
+            ErrorKind::Internal => Self::Internal(reason),
+        }
+    }
+}
+
+fn status(error: QueryError) -> Status {
+    Refusal::from(error).into()
+}
+
+#[tonic::async_trait]
+impl QueryService for Query {
+    type SqlStream = BoxStream<'static, Result<proto::SqlResponse, Status>>;
+
+    async fn sql(&self, request: Request<proto::SqlRequest>) -> Result<Response<Self::SqlStream>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let asked = request.into_inner();
+        let deadline = (asked.deadline_ms > 0).then(|| Duration::from_millis(u64::from(asked.deadline_ms)));
+        let rows = self.0.engine.sql(&tenant, &asked.sql, deadline).await.map_err(status)?;
+        Ok(Response::new(ipc(rows)?))
+    }
+
+    async fn get_trace(&self, request: Request<proto::GetTraceRequest>) -> Result<Response<proto::GetTraceResponse>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let trace_id = required("trace_id", request.into_inner().trace_id)?;
+        let events = self.0.engine.trace(&tenant, &trace_id.to_ascii_lowercase()).await.map_err(status)?;
+        Ok(Response::new(proto::GetTraceResponse { events }))
+    }
+
+    async fn get_session(&self, request: Request<proto::GetSessionRequest>) -> Result<Response<proto::GetTraceResponse>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let session_id = required("session_id", request.into_inner().session_id)?;
+        let events = self.0.engine.session(&tenant, &session_id).await.map_err(status)?;
+        Ok(Response::new(proto::GetTraceResponse { events }))
+    }
+
+    async fn status(&self, _: Request<proto::StatusRequest>) -> Result<Response<proto::StatusResponse>, Status> {
+        let shard = |shard: &watershed_actors::ShardHandle| {
+            let positions = shard.positions();
+            proto::ShardStatus {
+                shard: u32::from(shard.id().0),
+                leader: true,
+                term: shard.term().0,
+                trimmed_seq: positions.trimmed().0,
+                archived_seq: positions.archived().0,
+                staged_seq: positions.staged().0,
+                tail_seq: positions.tail().0,
+                hot_bytes: shard.hot_bytes().unwrap_or_default(),
+            }
+        };
+        let shards = self.0.node.shards().iter().map(shard).collect();
+        Ok(Response::new(proto::StatusResponse { version: env!("CARGO_PKG_VERSION").to_owned(), shards }))
+    }
+}
+
+fn required(field: &str, value: String) -> Result<String, Refusal> {
+    if value.is_empty() { Err(Refusal::Invalid(format!("{field} is missing"))) } else { Ok(value) }
+}
+
+/// An IPC stream in pieces: the schema with the first, each batch as it comes, the end marker last.
+fn ipc(rows: Rows) -> Result<BoxStream<'static, Result<proto::SqlResponse, Status>>, Status> {
+    let internal = |error: arrow::error::ArrowError| Status::from(Refusal::Internal(error.to_string()));
+    let mut writer = StreamWriter::try_new(Vec::new(), &rows.schema).map_err(internal)?;
+    let head = piece(&mut writer);
+    let state = Some((writer, rows.batches));
+    let rest = stream::unfold(state, move |state| async move {
+        let (mut writer, mut batches) = state?;
+        let (written, state) = match batches.next().await {
+            Some(Ok(batch)) => (writer.write(&batch), true),
+            Some(Err(error)) => return Some((Err(status(error)), None)),
+            None => (writer.finish(), false),
+        };
+        match written {
+            Ok(()) => Some((Ok(piece(&mut writer)), state.then_some((writer, batches)))),
+            Err(error) => Some((Err(internal(error)), None)),
+        }
+    });
+    Ok(stream::once(async move { Ok(head) }).chain(rest).boxed())
+}
+
+fn piece(writer: &mut StreamWriter<Vec<u8>>) -> proto::SqlResponse {
+    proto::SqlResponse { arrow_ipc: Bytes::from(std::mem::take(writer.get_mut())) }
+}

@@ -1,0 +1,74 @@
+//! The port to the hot tier; `node` fills it in.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use watershed_schema::{EventBatch, Seq, ShardId, TenantId};
+
+/// Committed events of the hot tier.
+#[async_trait]
+pub trait HotTier: Send + Sync + Debug {
+    /// Where each shard stands that may hold rows of `tenant`, after a read index: everything acknowledged before
+    /// this call is below `to`.
+    async fn tails(&self, tenant: &TenantId) -> Result<Vec<HotRange>, HotTierError>;
+
+    /// Committed events from `request.from_seq` on. Blocks are the tenant's alone; they may begin before `from_seq`
+    /// and hold rows that do not match.
+    async fn page(&self, shard: ShardId, request: &HotRequest) -> Result<HotPage, HotTierError>;
+}
+
+/// What a shard has in its hot tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HotRange {
+    /// The shard.
+    pub shard: ShardId,
+    /// First event still there.
+    pub trimmed: Seq,
+    /// Behind the last.
+    pub to: Seq,
+}
+
+/// What is wanted of a shard; conditions other than tenant and sequence may be ignored.
+#[derive(Clone, Debug)]
+pub struct HotRequest {
+    /// Owner.
+    pub tenant: TenantId,
+    /// First event.
+    pub from_seq: Seq,
+    /// Behind the last.
+    pub to_seq_exclusive: Seq,
+    /// Only at or after, microseconds.
+    pub from_us: Option<i64>,
+    /// Only before, microseconds.
+    pub to_us: Option<i64>,
+    /// Event types as a bit mask; 0 = all.
+    pub event_types: u32,
+    /// Hashes of trace or session ids, any of; empty = all.
+    pub keys: Vec<u64>,
+}
+
+/// One step of a scan.
+#[derive(Clone, Debug)]
+pub struct HotPage {
+    /// Batches with the number of their first event.
+    pub blocks: Vec<(Seq, Arc<EventBatch>)>,
+    /// Where to go on.
+    pub next: Seq,
+}
+
+/// Why the hot tier cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HotTierError {
+    /// These events moved to the lake meanwhile.
+    #[error("events of shard {shard} below {first} are trimmed")]
+    Trimmed {
+        /// The shard.
+        shard: ShardId,
+        /// First event still there.
+        first: Seq,
+    },
+    /// Not now.
+    #[error("hot tier: {0}")]
+    Unavailable(String),
+}

@@ -1,0 +1,106 @@
+//! The hot side of a scan: pages of a shard become columns as they are asked for.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::SchemaRef;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures::stream;
+use watershed_schema::arrow::ColumnsBuilder;
+use watershed_schema::{Column, Seq, ShardId, TenantId};
+
+use crate::predicates::Predicates;
+use crate::table::TIER;
+use crate::{HotPage, HotRange, HotRequest, HotTier};
+
+/// One partition a shard.
+pub(crate) fn plan(
+    hot: &Arc<dyn HotTier>,
+    tenant: &TenantId,
+    ranges: &[HotRange],
+    predicates: &Predicates,
+    schema: &SchemaRef,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let partition = |range: &HotRange| {
+        let request = HotRequest {
+            tenant: tenant.clone(),
+            from_seq: range.trimmed,
+            to_seq_exclusive: range.to,
+            from_us: predicates.from_us,
+            to_us: predicates.to_us,
+            event_types: predicates.type_mask(),
+            keys: predicates.keys.clone(),
+        };
+        let scan = ShardScan { hot: Arc::clone(hot), shard: range.shard, request, schema: Arc::clone(schema) };
+        Arc::new(scan) as Arc<dyn PartitionStream>
+    };
+    if ranges.is_empty() {
+        return Ok(Arc::new(EmptyExec::new(Arc::clone(schema))));
+    }
+    let partitions: Vec<_> = ranges.iter().map(partition).collect();
+    Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(schema), partitions, None, [], false, None)?))
+}
+
+#[derive(Clone, Debug)]
+struct ShardScan {
+    hot: Arc<dyn HotTier>,
+    shard: ShardId,
+    request: HotRequest,
+    schema: SchemaRef,
+}
+
+impl PartitionStream for ShardScan {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches = stream::try_unfold(self.clone(), ShardScan::next);
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
+    }
+}
+
+impl ShardScan {
+    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
+        while self.request.from_seq < self.request.to_seq_exclusive {
+            let page =
+                self.hot.page(self.shard, &self.request).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let batch = self.columns(&page)?;
+            self.request.from_seq = page.next;
+            if batch.num_rows() > 0 {
+                return Ok(Some((batch, self)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn columns(&self, page: &HotPage) -> Result<RecordBatch> {
+        let columns: Vec<Column> = self.schema.fields().iter().filter_map(|field| Column::from_name(field.name())).collect();
+        let mut builder = ColumnsBuilder::new(&columns);
+        let range = self.request.from_seq..self.request.to_seq_exclusive;
+        for (first, batch) in &page.blocks {
+            let inside = |index: usize| range.contains(&Seq(first.0 + index as u64));
+            let appended = builder.append(self.shard, *first, batch, inside);
+            appended.map_err(|error| DataFusionError::Internal(format!("row in the log: {error}")))?;
+        }
+        self.with_tier(&builder.finish())
+    }
+
+    fn with_tier(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let column = |field: &Arc<arrow::datatypes::Field>| match rows.column_by_name(field.name()) {
+            Some(column) => Arc::clone(column),
+            None => {
+                debug_assert_eq!(field.name(), TIER, "the only column that is not in the registry");
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n("hot", rows.num_rows()))) as ArrayRef
+            }
+        };
+        let columns = self.schema.fields().iter().map(column).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
+    }
+}

@@ -1,0 +1,127 @@
+//! The lake side of a scan: Iceberg plans the files, DataFusion's Parquet source reads them.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::Session;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, Operator, utils::conjunction};
+use datafusion::physical_expr::expressions::{BinaryExpr, Column as Place, Literal};
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use watershed_lake::{FileFilter, FileToRead, Pinned};
+use watershed_schema::arrow::schema_of;
+use watershed_schema::{Column, TenantId};
+
+use crate::QueryError;
+use crate::predicates::Predicates;
+use crate::table::TIER;
+
+/// A scan of a pinned snapshot.
+pub(crate) struct Scan<'a> {
+    pub(crate) pinned: &'a Pinned,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) predicates: &'a Predicates,
+    pub(crate) schema: &'a SchemaRef,
+}
+
+impl Scan<'_> {
+    /// `None` when no file can hold a wanted row.
+    pub(crate) async fn plan(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Arc<dyn ExecutionPlan>>, QueryError> {
+        let files = self.pinned.files(&self.file_filter()).await?;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let planned = self.read(state, &files, filters).and_then(|rows| self.of_tenant(rows)).and_then(|rows| self.project(rows));
+        planned.map(Some).map_err(|error| QueryError::of(error, 0))
+    }
+
+    fn file_filter(&self) -> FileFilter {
+        let Predicates { from_us, to_us, event_types, .. } = self.predicates;
+        let event_types = event_types.iter().map(|kind| kind.as_str().to_owned()).collect();
+        FileFilter { from_us: *from_us, to_us: *to_us, event_types }
+    }
+
+    /// Wanted columns and `ns`.
+    fn read(&self, state: &dyn Session, files: &[FileToRead], filters: &[Expr]) -> Result<Arc<dyn ExecutionPlan>> {
+        let all = schema_of(Column::ALL);
+        let mut source = ParquetSource::new(Arc::clone(&all)).with_pushdown_filters(true).with_bloom_filter_on_read(true);
+        if let Some(predicate) = physical(state, &all, filters)? {
+            source = source.with_predicate(predicate);
+        }
+        let groups = grouped(files, state.config().target_partitions())?;
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(Some(self.indices(&all)?))?
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn indices(&self, all: &Schema) -> Result<Vec<usize>> {
+        let wanted = self.schema.fields().iter().map(|field| field.name().as_str()).filter(|name| *name != TIER);
+        let mut indices = wanted.map(|name| all.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        let ns = all.index_of(Column::Ns.name())?;
+        if !indices.contains(&ns) {
+            indices.push(ns);
+        }
+        Ok(indices)
+    }
+
+    /// The tenant's rows alone, whatever the SQL says.
+    fn of_tenant(&self, rows: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        let ns = Place::new_with_schema(Column::Ns.name(), &rows.schema())?;
+        let tenant = Literal::new(ScalarValue::Utf8(Some(self.tenant.as_str().to_owned())));
+        let mine = Arc::new(BinaryExpr::new(Arc::new(ns), Operator::Eq, Arc::new(tenant)));
+        Ok(Arc::new(FilterExec::try_new(mine, rows)?))
+    }
+
+    fn project(&self, rows: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = rows.schema();
+        let column = |field: &Arc<arrow::datatypes::Field>| -> Result<(Arc<dyn PhysicalExpr>, String)> {
+            let expr: Arc<dyn PhysicalExpr> = if field.name() == TIER {
+                Arc::new(Literal::new(ScalarValue::Utf8(Some("lake".to_owned()))))
+            } else {
+                Arc::new(Place::new_with_schema(field.name(), &input)?)
+            };
+            Ok((expr, field.name().clone()))
+        };
+        let columns = self.schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(ProjectionExec::try_new(columns, rows)?))
+    }
+}
+
+/// Filters that Parquet can check: those that do not ask for `_tier`.
+fn physical(state: &dyn Session, all: &SchemaRef, filters: &[Expr]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    let known = |filter: &&Expr| !filter.column_refs().iter().any(|column| column.name == TIER);
+    let Some(all_of) = conjunction(filters.iter().filter(known).cloned()) else { return Ok(None) };
+    let schema = DFSchema::try_from(all.as_ref().clone())?;
+    let unqualified = datafusion::common::tree_node::TreeNode::transform(all_of, |expr| {
+        Ok(match expr {
+            Expr::Column(column) => datafusion::common::tree_node::Transformed::yes(Expr::Column(
+                datafusion::common::Column::new_unqualified(column.name),
+            )),
+            other => datafusion::common::tree_node::Transformed::no(other),
+        })
+    })?;
+    state.create_physical_expr(unqualified.data, &schema).map(Some)
+}
+
+fn grouped(files: &[FileToRead], groups: usize) -> Result<Vec<FileGroup>> {
+    let mut out = vec![Vec::new(); groups.clamp(1, files.len())];
+    let count = out.len();
+    for (index, file) in files.iter().enumerate() {
+        let local = file.path.strip_prefix("file://").unwrap_or(&file.path);
+        let location = Path::parse(local.trim_start_matches('/'))?;
+        let meta = ObjectMeta { location, last_modified: Default::default(), size: file.size, e_tag: None, version: None };
+        out[index % count].push(PartitionedFile::from(meta));
+    }
+    Ok(out.into_iter().map(FileGroup::new).collect())
+}

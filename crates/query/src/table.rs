@@ -1,0 +1,86 @@
+//! The table `events` of one tenant at one moment: the lake below the watermark, the hot tier from there on.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use watershed_lake::{Lake, Pinned};
+use watershed_schema::arrow::schema_of;
+use watershed_schema::{Column, Seq, TenantId};
+
+use crate::predicates::Predicates;
+use crate::{HotRange, HotTier, QueryError, hot_scan, lake_scan};
+
+/// Name of the pseudo-column that says where a row was read: `hot` or `lake`.
+pub(crate) const TIER: &str = "_tier";
+
+/// What a query sees.
+#[derive(Debug)]
+pub(crate) struct Events {
+    pub(crate) tenant: TenantId,
+    hot: Arc<dyn HotTier>,
+    ranges: Vec<HotRange>,
+    pinned: Option<Pinned>,
+    schema: SchemaRef,
+}
+
+impl Events {
+    /// Hot tails first, the snapshot after: what is archived in between is in both and cut off by the watermark.
+    pub(crate) async fn pin(tenant: &TenantId, hot: &Arc<dyn HotTier>, lake: Option<&Lake>) -> Result<Self, QueryError> {
+        let tails = hot.tails(tenant).await?;
+        let pinned = match lake {
+            Some(lake) => Some(lake.pin().await?),
+            None => None,
+        };
+        let watermark = |range: &HotRange| pinned.as_ref().and_then(|pinned| pinned.watermark.get(&range.shard).copied());
+        let from = |range: HotRange| HotRange { trimmed: watermark(&range).unwrap_or(Seq::FIRST), ..range };
+        let ranges = tails.into_iter().map(from).filter(|range| range.trimmed < range.to).collect();
+        Ok(Self { tenant: tenant.clone(), hot: Arc::clone(hot), ranges, pinned, schema: full_schema() })
+    }
+}
+
+/// Every column, and `_tier`.
+fn full_schema() -> SchemaRef {
+    let columns = schema_of(Column::ALL);
+    let tier = Arc::new(Field::new(TIER, DataType::Utf8, false));
+    Arc::new(Schema::new(columns.fields().iter().cloned().chain([tier]).collect::<Vec<_>>()))
+}
+
+#[async_trait]
+impl TableProvider for Events {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let wanted: Vec<usize> = projection.map_or_else(|| (0..self.schema.fields().len()).collect(), Clone::clone);
+        let schema = Arc::new(self.schema.project(&wanted)?);
+        let predicates = Predicates::of(filters);
+        let hot = hot_scan::plan(&self.hot, &self.tenant, &self.ranges, &predicates, &schema)?;
+        let Some(pinned) = &self.pinned else { return Ok(hot) };
+        let scan = lake_scan::Scan { pinned, tenant: &self.tenant, predicates: &predicates, schema: &schema };
+        match scan.plan(state, filters).await.map_err(|error| DataFusionError::External(Box::new(error)))? {
+            Some(lake) => UnionExec::try_new(vec![lake, hot]),
+            None => Ok(hot),
+        }
+    }
+}

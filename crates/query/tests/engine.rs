@@ -1,0 +1,291 @@
+//! SQL over real batches and a real Iceberg table. The hot tier is the port filled in with batches in memory.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
+use futures::TryStreamExt;
+use uuid::Uuid;
+use watershed_catalog::SqliteCatalog;
+use watershed_lake::{CommitRequest, FileName, Lake, StagedRange, storage};
+use watershed_query::{Engine, ErrorKind, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
+use watershed_schema::arrow::ColumnsBuilder;
+use watershed_schema::{BatchBuilder, Column, Epoch, EventBatch, Seq, ShardId, TenantId};
+
+const HOUR_US: i64 = 3_600_000_000;
+const SHARD: ShardId = ShardId(0);
+
+fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).expect("a tenant")
+}
+
+/// Event `n` of a tenant: types, traces, hours and services repeat with different periods.
+fn batch(owner: &str, events: std::ops::Range<u64>) -> Arc<EventBatch> {
+    let mut builder = BatchBuilder::new(tenant(owner), 1024);
+    for n in events {
+        let at = HOUR_US * 10 + i64::try_from(n).expect("small") * HOUR_US / 7;
+        builder.row(None, |row| {
+            row.str(Column::Id, &format!("{owner}-{n}"));
+            row.str(Column::Ns, owner);
+            row.str(Column::EventType, ["trace", "log", "metric"][(n % 3) as usize]);
+            row.str(Column::EventName, &format!("name {}", n % 5));
+            row.int(Column::Timestamp, at);
+            row.str(Column::TraceId, &format!("trace-{}", n % 11));
+            row.str(Column::SessionId, &format!("session-{}", n % 4));
+            row.str(Column::ServiceName, owner);
+            row.json(Column::Attributes, &format!(r#"{{"n":{n}}}"#));
+        });
+    }
+    Arc::new(builder.finish().expect("rows"))
+}
+
+/// One shard: what is in it, what was trimmed.
+#[derive(Debug, Default)]
+struct Hot {
+    blocks: Mutex<Vec<(Seq, Arc<EventBatch>)>>,
+    trimmed: Mutex<Option<Seq>>,
+    pages: AtomicUsize,
+    /// Done once, when a page is asked for: what happens under a running query.
+    meanwhile: tokio::sync::Mutex<Option<(Arc<Hot>, Lake, Seq)>>,
+}
+
+impl Hot {
+    fn push(&self, batch: Arc<EventBatch>) {
+        let first = self.tail();
+        self.blocks.lock().expect("not poisoned").push((first, batch));
+    }
+
+    fn tail(&self) -> Seq {
+        let blocks = self.blocks.lock().expect("not poisoned");
+        blocks.last().map_or(Seq::FIRST, |(first, batch)| first.advanced_by(batch.header().rows))
+    }
+
+    fn first(&self) -> Seq {
+        self.trimmed.lock().expect("not poisoned").unwrap_or(Seq::FIRST)
+    }
+}
+
+#[async_trait]
+impl HotTier for Hot {
+    async fn tails(&self, _: &TenantId) -> Result<Vec<HotRange>, HotTierError> {
+        Ok(vec![HotRange { shard: SHARD, trimmed: self.first(), to: self.tail() }])
+    }
+
+    async fn page(&self, shard: ShardId, request: &HotRequest) -> Result<HotPage, HotTierError> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        if let Some((hot, lake, to)) = self.meanwhile.lock().await.take() {
+            archive(&hot, &lake, to).await;
+            *self.trimmed.lock().expect("not poisoned") = Some(to);
+        }
+        if request.from_seq < self.first() {
+            return Err(HotTierError::Trimmed { shard, first: self.first() });
+        }
+        let blocks = self.blocks.lock().expect("not poisoned");
+        let next = blocks.iter().find(|(first, batch)| first.advanced_by(batch.header().rows) > request.from_seq);
+        let Some((first, batch)) = next else { return Ok(HotPage { blocks: Vec::new(), next: request.to_seq_exclusive }) };
+        let mine = *batch.tenant() == request.tenant;
+        let next = first.advanced_by(batch.header().rows).min(request.to_seq_exclusive);
+        Ok(HotPage { blocks: if mine { vec![(*first, Arc::clone(batch))] } else { Vec::new() }, next })
+    }
+}
+
+/// Commits everything below `to` that the lake does not have.
+async fn archive(hot: &Hot, lake: &Lake, to: Seq) {
+    let from = lake.watermark().await.expect("reads").get(&SHARD).copied().unwrap_or(Seq::FIRST);
+    let mut columns = ColumnsBuilder::new(Column::ALL);
+    for (first, batch) in hot.blocks.lock().expect("not poisoned").iter() {
+        columns.append(SHARD, *first, batch, |row| (from..to).contains(&Seq(first.0 + row as u64))).expect("whole");
+    }
+    let name = FileName { shard: SHARD, from_seq: from, to_seq: to, epoch: Epoch(1) };
+    let files = lake.write(vec![columns.finish()], name).await.expect("writes");
+    let range = StagedRange { shard: SHARD, from_seq: from, to_seq: to, files };
+    let request = CommitRequest { ranges: vec![range], epoch: Epoch(1), commit_id: Uuid::now_v7() };
+    lake.commit(&request).await.expect("commits");
+}
+
+struct World {
+    hot: Arc<Hot>,
+    lake: Lake,
+    engine: Engine,
+    _dir: tempfile::TempDir,
+}
+
+async fn world(limits: Limits) -> World {
+    let dir = tempfile::tempdir().expect("a folder");
+    let warehouse = format!("file://{}/warehouse", dir.path().display());
+    let path = dir.path().join("catalog.db");
+    let catalog = SqliteCatalog::open(&path, "watershed", &warehouse, storage::local()).await.expect("opens");
+    let lake = Lake::open(Arc::new(catalog)).await.expect("opens");
+    let hot = Arc::new(Hot::default());
+    let engine = Engine::new(Arc::clone(&hot) as Arc<dyn HotTier>, Some(Arc::new(lake.clone())), limits);
+    World { hot, lake, engine, _dir: dir }
+}
+
+const LIMITS: Limits = Limits { deadline: Duration::from_secs(60), memory_bytes: 256 << 20, rows_max: 1_000_000 };
+
+impl World {
+    async fn rows(&self, owner: &str, sql: &str) -> Result<Vec<RecordBatch>, QueryError> {
+        self.engine.sql(&tenant(owner), sql, None).await?.batches.try_collect().await
+    }
+
+    async fn texts(&self, owner: &str, sql: &str) -> Vec<String> {
+        let rows = self.rows(owner, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        rows.iter()
+            .flat_map(|batch| batch.column(0).as_string::<i32>().iter().map(|text| text.unwrap_or("-").to_owned()))
+            .collect()
+    }
+
+    async fn count(&self, owner: &str, sql: &str) -> i64 {
+        let rows = self.rows(owner, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        rows.iter().map(|batch| batch.column(0).as_primitive::<Int64Type>().iter().flatten().sum::<i64>()).sum()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seam_has_no_gap_and_no_duplicate() {
+    let world = world(LIMITS).await;
+    world.hot.push(batch("a", 0..100));
+    world.hot.push(batch("b", 0..50));
+    world.hot.push(batch("a", 100..200));
+    let all = "SELECT id FROM events ORDER BY _seq";
+    let expected: Vec<String> = (0..200).map(|n| format!("a-{n}")).collect();
+    assert_eq!(world.texts("a", all).await, expected);
+    for to in [1, 40, 100, 130, 199, 250] {
+        archive(&world.hot, &world.lake, Seq(to + 1)).await;
+        assert_eq!(world.texts("a", all).await, expected, "archived below {to}");
+        assert_eq!(world.count("a", "SELECT count(*) FROM events").await, 200);
+        let tiers = world.count("a", "SELECT count(*) FROM events WHERE _tier = 'lake' OR _tier = 'hot'").await;
+        assert_eq!(tiers, 200);
+    }
+    assert_eq!(world.count("a", "SELECT count(*) FROM events WHERE _tier = 'hot'").await, 0);
+    assert_eq!(world.count("b", "SELECT count(*) FROM events").await, 50);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_trimmed_under_a_query_are_found_in_the_lake() {
+    let world = world(LIMITS).await;
+    world.hot.push(batch("a", 0..100));
+    *world.hot.meanwhile.lock().await = Some((Arc::clone(&world.hot), world.lake.clone(), Seq(61)));
+    let ids = world.texts("a", "SELECT id FROM events ORDER BY _seq").await;
+    assert_eq!(ids, (0..100).map(|n| format!("a-{n}")).collect::<Vec<_>>());
+    assert_eq!(world.hot.first(), Seq(61), "it did happen");
+}
+
+/// WHERE clauses that are pushed down, and the same in a form that cannot be.
+const CLAUSES: &[(&str, &str)] = &[
+    ("event_type = 'log'", "concat(event_type, '') = 'log'"),
+    ("event_type IN ('log', 'trace') AND trace_id = 'trace-3'", "concat(event_type, trace_id) IN ('logtrace-3', 'tracetrace-3')"),
+    ("session_id = 'session-1'", "concat(session_id, '') = 'session-1'"),
+    (
+        "trace_id IN ('trace-1', 'trace-2') OR event_name = 'name 1'",
+        "concat(trace_id, '') IN ('trace-1', 'trace-2') OR concat(event_name, '') = 'name 1'",
+    ),
+    (
+        "timestamp >= '1970-01-01T12:00:00Z' AND timestamp < '1970-01-01T20:00:00Z'",
+        "extract(epoch FROM timestamp) >= 43200 AND extract(epoch FROM timestamp) < 72000",
+    ),
+    ("timestamp <= '1970-01-01T12:00:00Z'", "extract(epoch FROM timestamp) <= 43200"),
+    ("'1970-01-01T12:00:00Z' < timestamp", "extract(epoch FROM timestamp) > 43200"),
+    ("event_type <> 'log'", "concat(event_type, '') <> 'log'"),
+    ("event_type = 'nonsense'", "concat(event_type, '') = 'nonsense'"),
+    ("_tier = 'lake' AND event_type = 'log'", "concat(_tier, event_type) = 'lakelog'"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_down_changes_no_result() {
+    let world = world(LIMITS).await;
+    world.hot.push(batch("a", 0..150));
+    world.hot.push(batch("a", 150..300));
+    archive(&world.hot, &world.lake, Seq(200)).await;
+    for (pushed, oracle) in CLAUSES {
+        let of = |clause: &str| format!("SELECT id FROM events WHERE {clause} ORDER BY id");
+        assert_eq!(world.texts("a", &of(pushed)).await, world.texts("a", &of(oracle)).await, "{pushed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_rows_are_out_of_reach_in_every_form() {
+    let world = world(LIMITS).await;
+    world.hot.push(batch("a", 0..40));
+    world.hot.push(batch("b", 0..40));
+    archive(&world.hot, &world.lake, Seq(61)).await;
+    let tables = ["events", "\"events\"", "public.events", "datafusion.public.events", "EVENTS"];
+    let forms = [
+        "SELECT id FROM {t}",
+        "SELECT id FROM {t} WHERE ns = 'b' OR true",
+        "SELECT id FROM (SELECT * FROM {t}) x",
+        "WITH events2 AS (SELECT * FROM {t}) SELECT id FROM events2",
+        "SELECT id FROM {t} UNION ALL SELECT id FROM {t} WHERE ns <> 'a'",
+        "SELECT y.id FROM {t} x JOIN {t} y ON x.session_id = y.session_id",
+        "SELECT y.id FROM {t} x FULL OUTER JOIN {t} y ON y.ns = 'b'",
+        "SELECT id FROM {t} x WHERE EXISTS (SELECT 1 FROM {t} y WHERE y.ns = 'b' OR y.ns = x.ns)",
+        "SELECT first_value(id) OVER (PARTITION BY session_id ORDER BY ns DESC) FROM {t}",
+        "SELECT max(id) FROM {t}",
+        "SELECT (SELECT max(id) FROM {t})",
+        "SELECT id FROM {t} AS \"events\" ORDER BY ns DESC LIMIT 5",
+        "SELECT ns || id FROM {t} EXCEPT SELECT id FROM {t}",
+    ];
+    for form in forms {
+        for table in tables {
+            let sql = form.replace("{t}", table);
+            let found = world.texts("a", &sql).await;
+            assert!(!found.is_empty(), "{sql}");
+            assert!(found.iter().all(|id| id.contains("a-") && !id.contains("b-") || id == "-"), "{sql}: {found:?}");
+        }
+    }
+    assert_eq!(world.count("nobody", "SELECT count(*) FROM events").await, 0);
+    assert!(world.engine.trace(&tenant("nobody"), "trace-3").await.expect("reads").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_is_whole_and_in_order() {
+    let world = world(LIMITS).await;
+    world.hot.push(batch("a", 0..100));
+    archive(&world.hot, &world.lake, Seq(51)).await;
+    let trace = world.engine.trace(&tenant("a"), "trace-3").await.expect("reads");
+    let ids: Vec<_> = trace.iter().map(|event| event.id.clone().expect("an id")).collect();
+    assert_eq!(ids, (0..100).filter(|n| n % 11 == 3).map(|n| format!("a-{n}")).collect::<Vec<_>>());
+    assert_eq!(world.engine.session(&tenant("a"), "session-1").await.expect("reads").len(), 25);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_errors_and_never_silent_cuts() {
+    let few = world(Limits { rows_max: 10, ..LIMITS }).await;
+    few.hot.push(batch("a", 0..11));
+    let error = few.rows("a", "SELECT id FROM events").await.expect_err("too long");
+    assert!(matches!(error, QueryError::TooManyRows { limit: 10 }), "{error}");
+    assert_eq!(few.texts("a", "SELECT id FROM events LIMIT 10").await.len(), 10);
+
+    let small = world(Limits { memory_bytes: 200_000, ..LIMITS }).await;
+    (0..20).for_each(|step| small.hot.push(batch("a", step * 1000..(step + 1) * 1000)));
+    let error = small.rows("a", "SELECT id, attributes FROM events ORDER BY id DESC").await.expect_err("too big");
+    assert!(matches!(error, QueryError::Memory { limit: 200_000, .. }), "{error}");
+
+    let slow = small.engine.sql(&tenant("a"), "SELECT count(*) FROM events x, events y, events z", Some(Duration::ZERO)).await;
+    assert_eq!(slow.err().expect("too slow").kind(), ErrorKind::DeadlineExceeded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_sql_is_the_callers_and_named() {
+    let world = world(LIMITS).await;
+    world.hot.push(batch("a", 0..3));
+    let cases = BTreeMap::from([
+        ("SELECT nonsense FROM events", "nonsense"),
+        ("SELECT * FROM other", "other"),
+        ("SELECT * FROM information_schema.tables", "information_schema"),
+        ("SELECT * FROM '/etc/passwd'", "/etc/passwd"),
+        ("SELEC 1", "SELEC"),
+        ("SELECT nofunction(id) FROM events", "nofunction"),
+        ("SELECT 1; SELECT 2", "more than one"),
+        ("DROP TABLE events", "refused"),
+    ]);
+    for (sql, word) in cases {
+        let error = world.rows("a", sql).await.expect_err(sql);
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{sql}: {error}");
+        assert!(error.to_string().contains(word), "{sql}: {error}");
+    }
+}
