@@ -1,5 +1,6 @@
-//! The house rules as a program: `cargo xtask verify`, `fix`, `lint`, `tidy`, `test`.
+//! The house rules as a program: `cargo xtask verify`, `fix`, `lint`, `tidy`, `prepare`, `test`.
 
+mod prepare;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,8 @@ const HELP: &str = "cargo xtask <task>
   verify   everything below, and the documentation; never writes
   lint     format, clippy, tidy
   tidy     the house rules of DESIGN §10 and STYLE
-  test     all tests
+  prepare  installs the foreign clients that tests need, if absent
+  test     prepares, then runs all tests
   fix      formats and applies clippy's suggestions
 ";
 
@@ -20,6 +22,7 @@ fn main() -> ExitCode {
         "verify" => verify(),
         "lint" => lint(),
         "tidy" => tidy(),
+        "prepare" => prepare::prepare(&root()),
         "test" => test(),
         "fix" => fix(),
         _ => Err(anyhow::anyhow!("{HELP}")),
@@ -78,14 +81,19 @@ fn document() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Tests run the binary with its fail points, which do nothing unless `FAILPOINTS` is set.
+const FAILPOINTS: &str = "watershed-cli/failpoints";
+
 /// Doc tests first: the last lines are those of the runner of all other tests.
 fn test() -> anyhow::Result<()> {
-    cargo(&["test", "--workspace", "--doc", "--quiet"])?;
+    prepare::prepare(&root())?;
+    cargo(&["build", "--workspace", "--bins", "--features", FAILPOINTS])?;
+    cargo(&["test", "--workspace", "--doc", "--quiet", "--features", FAILPOINTS])?;
     let nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     if nextest {
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--features", FAILPOINTS])
     } else {
-        cargo(&["test", "--workspace", "--tests", "--no-fail-fast"])
+        cargo(&["test", "--workspace", "--tests", "--no-fail-fast", "--features", FAILPOINTS])
     }
 }
 

@@ -1,0 +1,71 @@
+//! A plain OTLP/gRPC sender, and requests to send.
+
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use tonic::client::Grpc;
+use tonic::codec::CompressionEncoding;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+
+const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
+/// A sender of traces.
+#[derive(Clone, Debug)]
+pub struct Exporter {
+    channel: Channel,
+    /// Compresses with it.
+    pub compression: Option<CompressionEncoding>,
+}
+
+impl Exporter {
+    /// Connects.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    pub async fn connect(endpoint: &str) -> Self {
+        let channel = Channel::from_shared(endpoint.to_owned()).expect("an address").connect().await.expect("connects");
+        Self { channel, compression: None }
+    }
+
+    /// Sends spans.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub async fn traces(&self, request: ExportTraceServiceRequest) -> Result<ExportTraceServiceResponse, Status> {
+        let mut grpc = Grpc::new(self.channel.clone()).max_encoding_message_size(64 << 20);
+        if let Some(compression) = self.compression {
+            grpc = grpc.send_compressed(compression);
+        }
+        grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let codec = tonic_prost::ProstCodec::default();
+        Ok(grpc.unary(Request::new(request), http::uri::PathAndQuery::from_static(TRACES), codec).await?.into_inner())
+    }
+}
+
+/// A text attribute.
+#[must_use]
+pub fn text(key: &str, value: &str) -> KeyValue {
+    let value = any_value::Value::StringValue(value.to_owned());
+    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
+}
+
+/// Spans `first..first + count`; their numbers stand in their ids, so that each can be told.
+#[must_use]
+pub fn spans(first: u64, count: u64) -> ExportTraceServiceRequest {
+    const START: u64 = 1_760_000_000_000_000_000;
+    let span = |n: u64| Span {
+        trace_id: (u128::from(n / 4 + 1) << 8 | 1).to_be_bytes().to_vec(),
+        span_id: (n + 1).to_be_bytes().to_vec(),
+        name: format!("GET /item/{}", n % 10),
+        start_time_unix_nano: START + n * 1_000_000,
+        end_time_unix_nano: START + n * 1_000_000 + 500_000,
+        attributes: vec![text("http.request.method", "GET"), text("n", &n.to_string())],
+        ..Span::default()
+    };
+    let scope_spans = ScopeSpans { spans: (first..first + count).map(span).collect(), ..ScopeSpans::default() };
+    let resource = Resource { attributes: vec![text("service.name", "shop")], ..Resource::default() };
+    let of_resource = ResourceSpans { resource: Some(resource), scope_spans: vec![scope_spans], ..ResourceSpans::default() };
+    ExportTraceServiceRequest { resource_spans: vec![of_resource] }
+}
