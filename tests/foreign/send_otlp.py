@@ -63,7 +63,6 @@ for n in range(COUNT):
     sent["orders"] += 1
 
 for provider in (traces, metrics, logs):
-    provider.force_flush()
     provider.shutdown()
 logging.shutdown()
 print(json.dumps(sent))

@@ -1,5 +1,7 @@
 //! A `watershed serve` process on free ports.
 
+#![expect(clippy::print_stderr, reason = "a failed test shows what the server said")]
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -53,8 +55,10 @@ impl Server {
                 eprintln!("server: {line}");
             }
         });
-        let (grpc, http) = (told.recv_timeout(START_DEADLINE).ok()?, told.recv_timeout(START_DEADLINE).ok()?);
-        Some(Self { child, grpc, http })
+        let mut server = Self { child, grpc: String::new(), http: String::new() };
+        server.grpc = told.recv_timeout(START_DEADLINE).ok()?;
+        server.http = told.recv_timeout(START_DEADLINE).ok()?;
+        Some(server)
     }
 
     /// A client of tenant `default`.

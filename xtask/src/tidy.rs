@@ -21,7 +21,7 @@ const ROOMS: &[Room] = &[
     room("hot", &["schema"], &["rusqlite"]),
     room("catalog", &[], &["rusqlite", "iceberg"]),
     room("lake", &["schema", "catalog"], &["iceberg", "parquet", "object_store"]),
-    room("query", &["schema", "lake"], &["datafusion", "object_store", "parquet"]),
+    room("query", &["schema", "lake", "catalog"], &["datafusion", "object_store", "parquet"]),
     room("actors", &["schema", "cluster", "hot", "lake", "catalog"], &["ractor"]),
     room("client", &["schema"], &["tonic"]),
     room(

@@ -56,6 +56,8 @@ async fn join_group(
     let group = Group::open(me, Arc::new(GroupStore(Arc::clone(disk))), machine).await?;
     group.bootstrap(&[me]).await?;
     group.wait_leader(LEADER_DEADLINE).await?;
+    // Nobody may look before the log is applied: a resume token would be ahead of the tail.
+    group.read_index().await?;
     Ok(group)
 }
 

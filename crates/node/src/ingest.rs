@@ -53,7 +53,7 @@ pub(crate) async fn otlp(
     let context = context(tenant);
     let decode = move || match encoding {
         Encoding::Protobuf => otlp::transform(signal, &body, &context),
-        Encoding::Json => Err(InvalidRequest::Undecodable("OTLP/JSON is not there yet".to_owned())),
+        Encoding::Json => otlp::transform_json(signal, &body, &context),
     };
     let result = take(node, word(signal), decode, permit).await;
     if let Err(refusal) = &result {

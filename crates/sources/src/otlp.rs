@@ -3,6 +3,7 @@
 //! Attribute bytes are copied as they are; prost structs are the oracle in tests only.
 
 mod attributes;
+mod json;
 mod logs;
 mod metrics;
 mod resource;
@@ -14,6 +15,7 @@ use watershed_schema::{BatchBuilder, EventType, limits};
 
 use crate::ids::RequestDigest;
 use crate::{Context, InvalidRequest, Reject, Rejects, Transformed};
+pub use json::transform_json;
 use resource::Origin;
 
 /// Which of the three.

@@ -9,9 +9,10 @@ use axum::body::Body;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use futures::Stream;
 use futures::future::BoxFuture;
+use http::HeaderValue;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, ServerStreamingService, UnaryService};
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
 use tower::service_fn;
 use watershed_schema::limits::{BATCH_BYTES_MAX, MESSAGE_BYTES_MAX};
 
@@ -62,6 +63,19 @@ fn grpc() -> Grpc<Raw> {
         .max_encoding_message_size(BATCH_BYTES_MAX * 2)
 }
 
+/// tonic calls a message beyond its limit, also one that only grows so big when it is decompressed, a lack of
+/// resources, which exporters answer with a retry. It is bad input: our own overload carries details, tonic's does not.
+fn blame<B>(mut response: http::Response<B>) -> http::Response<B> {
+    const TOO_BIG: [Code; 2] = [Code::ResourceExhausted, Code::OutOfRange];
+    let headers = response.headers_mut();
+    let code = headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()));
+    let is_ours = headers.contains_key("grpc-status-details-bin");
+    if code.is_some_and(|code| TOO_BIG.contains(&code)) && !is_ours {
+        headers.insert(Status::GRPC_STATUS, HeaderValue::from(Code::InvalidArgument as i32));
+    }
+    response
+}
+
 struct Unary<F>(F);
 
 impl<F, R> UnaryService<Bytes> for Unary<F>
@@ -86,7 +100,7 @@ where
 {
     let service = service_fn(move |request: http::Request<Body>| {
         let handler = handler.clone();
-        async move { Ok::<_, Infallible>(grpc().unary(Unary(handler), request).await) }
+        async move { Ok::<_, Infallible>(blame(grpc().unary(Unary(handler), request).await)) }
     });
     Router::new().route_service(path, service)
 }
