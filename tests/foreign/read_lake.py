@@ -18,7 +18,7 @@ print(
             "rows": rows.num_rows,
             "distinct": pc.count_distinct(rows["id"]).as_py(),
             "places": len(set(zip(rows["_shard"].to_pylist(), rows["_seq"].to_pylist()))),
-            "duration_ms": pc.sum(rows["duration_ms"]).as_py() or 0,
+            "duration_us": round((pc.sum(rows["duration_ms"]).as_py() or 0) * 1000),
             "names": sorted(pc.unique(rows["event_name"]).to_pylist()),
             "watermark": table.properties.get("watershed.watermark"),
         }

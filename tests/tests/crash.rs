@@ -127,7 +127,7 @@ async fn death_between_any_two_steps_of_archiving_leaves_each_event_once() {
         "rows": number(&client, "SELECT count(*) FROM events").await,
         "distinct": number(&client, "SELECT count(DISTINCT id) FROM events").await,
         "names": texts(&client, "SELECT DISTINCT event_name FROM events ORDER BY 1").await,
-        "milliseconds": number(&client, "SELECT cast(sum(duration_ms) AS BIGINT) FROM events").await,
+        "microseconds": number(&client, "SELECT cast(round(sum(duration_ms) * 1000) AS BIGINT) FROM events").await,
     });
     server.terminate();
     assert!(server.ended().success(), "SIGTERM ends it with 0");
@@ -137,7 +137,7 @@ async fn death_between_any_two_steps_of_archiving_leaves_each_event_once() {
         "rows": theirs["rows"],
         "distinct": theirs["distinct"],
         "names": theirs["names"],
-        "milliseconds": theirs["duration_ms"].as_f64().expect("a number") as i64,
+        "microseconds": theirs["duration_us"],
     });
     assert_eq!(theirs, ours, "PyIceberg sees what our SQL sees");
 }

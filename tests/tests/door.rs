@@ -56,7 +56,8 @@ async fn bad_requests_get_a_clear_error_and_nothing_is_written() {
     let mut lying = whole.clone();
     lying[2] = 0x7f;
     let bomb = gzip(&vec![0u8; 200 << 20]);
-    let cases: [(&str, Vec<u8>, &[&str], u16, &str); 9] = [
+    type Case<'a> = (&'a str, Vec<u8>, &'a [&'a str], u16, &'a str);
+    let cases: [Case<'_>; 9] = [
         ("not protobuf", b"hello, world".to_vec(), &[PROTOBUF], 400, "not decodable"),
         ("cut", whole[..whole.len() - 7].to_vec(), &[PROTOBUF], 400, "not decodable"),
         ("lying about a length", lying, &[PROTOBUF], 400, "not decodable"),

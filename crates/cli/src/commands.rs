@@ -1,4 +1,11 @@
 //! One file for each command.
 
+pub(crate) mod bench;
+pub(crate) mod doctor;
+pub(crate) mod query;
+pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod settings;
+pub(crate) mod status;
+pub(crate) mod tail;
+pub(crate) mod trace;

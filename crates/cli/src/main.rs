@@ -1,15 +1,29 @@
 //! The binary `watershed`: a node, and a client for everything else.
 
+mod columns;
 mod commands;
+mod otlp;
 mod out;
+mod procfs;
+mod sample;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use watershed_client::Client;
+
+use commands::{bench, doctor, query, send, serve, settings, status, tail, trace};
+use out::Failure;
+
+const EXAMPLES: &str = "Examples:
+  watershed serve
+  watershed send --count 20
+  watershed query \"SELECT event_type, count(*) FROM events GROUP BY 1\"
+  watershed tail --topic 'trace.**'";
 
 /// One store for every event a product emits.
 #[derive(Parser)]
-#[command(name = "watershed", version, after_help = "Examples:\n  watershed serve\n  watershed config --shards 8")]
+#[command(name = "watershed", version, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -18,19 +32,73 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run a node.
-    Serve(commands::settings::Flags),
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(settings::Flags),
     /// Print the effective settings as TOML.
-    Config(commands::settings::Flags),
+    #[command(after_help = settings::EXAMPLES)]
+    Config(settings::Flags),
+    /// Run SQL over hot and lake.
+    #[command(after_help = query::EXAMPLES)]
+    Query(query::Flags),
+    /// Follow events as they are committed.
+    #[command(after_help = tail::EXAMPLES)]
+    Tail(tail::Flags),
+    /// Show a trace as a waterfall.
+    #[command(after_help = trace::EXAMPLES)]
+    Trace(trace::Flags),
+    /// Send sample telemetry.
+    #[command(after_help = send::EXAMPLES)]
+    Send(send::Flags),
+    /// Show where each shard stands.
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Flags),
+    /// Check disk, clock, ports and catalog.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(settings::Flags),
+    /// Measure a node; the result is JSON.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::Flags),
+}
+
+/// Which node, for whom.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Target {
+    /// gRPC address of a node.
+    #[arg(long, env = "WATERSHED_ENDPOINT", default_value = "http://127.0.0.1:4317", value_name = "URL")]
+    pub(crate) endpoint: String,
+    /// Tenant to speak for.
+    #[arg(long, env = "WATERSHED_TENANT", value_name = "NAME")]
+    pub(crate) tenant: Option<String>,
+}
+
+impl Target {
+    pub(crate) async fn connect(&self) -> Result<Client, Failure> {
+        let client = Client::connect(&self.endpoint).await?;
+        Ok(match &self.tenant {
+            Some(tenant) => client.with_tenant(tenant)?,
+            None => client,
+        })
+    }
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = match cli.command {
-        Command::Serve(flags) => commands::serve::run(&flags),
-        Command::Config(flags) => commands::settings::print(&flags),
+    let done = match Cli::parse().command {
+        Command::Serve(flags) => serve::run(&flags),
+        Command::Config(flags) => settings::print(&flags),
+        Command::Doctor(flags) => doctor::run(&flags),
+        Command::Query(flags) => block_on(query::run(flags)),
+        Command::Tail(flags) => block_on(tail::run(flags)),
+        Command::Trace(flags) => block_on(trace::run(flags)),
+        Command::Send(flags) => block_on(send::run(flags)),
+        Command::Status(flags) => block_on(status::run(flags)),
+        Command::Bench(flags) => block_on(bench::run(flags)),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(Box::pin(work))
 }

@@ -6,11 +6,16 @@ use watershed_node::Started;
 use super::settings::Flags;
 use crate::out::{self, Failure};
 
+pub(crate) const EXAMPLES: &str = "Examples:
+  watershed serve
+  watershed serve --data-dir /var/lib/watershed --grpc-addr 0.0.0.0:4317
+  watershed serve --set budget=128MiB --set high_volume_tenants=acme";
+
 pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     let config = flags.load()?;
     watershed_node::init_telemetry(&config).map_err(Failure::Usage)?;
     #[cfg(feature = "failpoints")]
-    let _scenario = failpoints();
+    let _scenario = std::env::var_os("FAILPOINTS").map(|_| failpoints());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -7,6 +7,8 @@ use watershed_node::Config;
 
 use crate::out::{self, Failure};
 
+pub(crate) const EXAMPLES: &str = "Examples:\n  watershed config\n  watershed config --config w.toml --set budget=16MiB";
+
 /// Flags win over `WATERSHED_*`, which win over the file.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Flags {

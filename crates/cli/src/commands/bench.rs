@@ -1,0 +1,108 @@
+//! `watershed bench`: a node under load; the result is JSON. It starts a node of its own unless told otherwise.
+
+mod ingest;
+mod query;
+mod spawned;
+mod tail;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use tonic::codec::CompressionEncoding;
+
+use crate::out::{self, Failure};
+use crate::{Target, procfs};
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  watershed bench ingest --seconds 30
+  watershed bench ingest --signal logs --compression gzip --json bench/results/logs.json
+  watershed bench tail --rate 20000
+  watershed bench query --events 1000000";
+
+#[derive(Args)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    what: What,
+    /// Write the result to a file, too.
+    #[arg(long, global = true, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A node that runs already; its process id is needed for its CPU time.
+    #[arg(long, global = true, value_name = "URL", requires = "pid")]
+    endpoint: Option<String>,
+    /// Process id of that node.
+    #[arg(long, global = true)]
+    pid: Option<u32>,
+    /// Setting of the node that is started, as for `serve`.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// OTLP/gRPC as fast as it is acknowledged.
+    Ingest(ingest::Flags),
+    /// Acknowledged to delivered.
+    Tail(tail::Flags),
+    /// Trace lookups and an aggregate.
+    Query(query::Flags),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Compression {
+    fn encoding(self) -> Option<CompressionEncoding> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some(CompressionEncoding::Gzip),
+            Self::Zstd => Some(CompressionEncoding::Zstd),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// The node under test.
+struct Subject {
+    target: Target,
+    pid: u32,
+    _spawned: Option<spawned::Spawned>,
+}
+
+pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
+    let subject = match (flags.endpoint, flags.pid) {
+        (Some(endpoint), Some(pid)) => Subject { target: Target { endpoint, tenant: None }, pid, _spawned: None },
+        _ => spawned::start(&flags.set)?,
+    };
+    let mut result = match flags.what {
+        What::Ingest(flags) => ingest::run(&subject, &flags).await?,
+        What::Tail(flags) => tail::run(&subject, &flags).await?,
+        What::Query(flags) => query::run(&subject, &flags).await?,
+    };
+    result["machine"] = procfs::machine();
+    result["durability"] = "every acknowledgement after fsync (SQLite synchronous=FULL), quorum of one".into();
+    result["settings"] = flags.set.clone().into();
+    let text = serde_json::to_string_pretty(&result).map_err(anyhow::Error::from)? + "\n";
+    if let Some(path) = flags.json {
+        std::fs::write(path, &text)?;
+    }
+    Ok(out::data(&text)?)
+}
+
+/// The value below which `part` of all lie; sorts.
+fn percentile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index into a slice")]
+    let index = ((values.len() as f64 * part) as usize).min(values.len().saturating_sub(1));
+    values.get(index).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,73 @@
+//! `watershed status`: where each shard stands.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use watershed_client::{ShardStatus, StatusResponse};
+
+use crate::Target;
+use crate::out::{self, Failure};
+
+pub(crate) const EXAMPLES: &str = "Examples:\n  watershed status\n  watershed status --json | jq '.shards[0]'";
+
+#[derive(Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    target: Target,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
+    let status = flags.target.connect().await?.status().await?;
+    Ok(out::data(&if flags.json { json(&status) } else { table(&status) })?)
+}
+
+fn table(status: &StatusResponse) -> String {
+    let mut text = format!("watershed {}\n", status.version);
+    writeln!(
+        text,
+        "{:>5} {:>6} {:>12} {:>12} {:>12} {:>12} {:>10}",
+        "shard", "term", "trimmed", "archived", "tail", "not archived", "hot MiB"
+    )
+    .expect("invariant: a String takes every write");
+    for ShardStatus { shard, term, trimmed_seq, archived_seq, tail_seq, hot_bytes, .. } in &status.shards {
+        let (lag, mib) = (tail_seq - archived_seq, *hot_bytes as f64 / 1_048_576.0);
+        writeln!(text, "{shard:>5} {term:>6} {trimmed_seq:>12} {archived_seq:>12} {tail_seq:>12} {lag:>12} {mib:>10.1}")
+            .expect("invariant: a String takes every write");
+    }
+    text
+}
+
+fn json(status: &StatusResponse) -> String {
+    let shard = |shard: &ShardStatus| {
+        serde_json::json!({
+            "shard": shard.shard, "leader": shard.leader, "term": shard.term, "trimmed_seq": shard.trimmed_seq,
+            "archived_seq": shard.archived_seq, "staged_seq": shard.staged_seq, "tail_seq": shard.tail_seq,
+            "hot_bytes": shard.hot_bytes,
+        })
+    };
+    let shards: Vec<_> = status.shards.iter().map(shard).collect();
+    format!("{}\n", serde_json::json!({ "version": status.version, "shards": shards }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_for_each_shard() {
+        let shard = ShardStatus {
+            shard: 2,
+            term: 3,
+            trimmed_seq: 1,
+            archived_seq: 5,
+            tail_seq: 9,
+            hot_bytes: 3 << 20,
+            ..ShardStatus::default()
+        };
+        let text = table(&StatusResponse { version: "0.1.0".into(), shards: vec![shard] });
+        assert_eq!(text.lines().nth(2).unwrap().split_whitespace().collect::<Vec<_>>(), ["2", "3", "1", "5", "9", "4", "3.0"]);
+    }
+}

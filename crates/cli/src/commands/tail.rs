@@ -1,0 +1,169 @@
+//! `watershed tail`: events as they are committed.
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::{Args, ValueEnum};
+use futures::TryStreamExt as _;
+use watershed_client::{Event, Filter, Item, Start};
+
+use crate::Target;
+use crate::out::{self, Failure};
+
+pub(crate) const EXAMPLES: &str = "Examples:
+  watershed tail --topic 'trace.**'
+  watershed tail --type log --service checkout --from earliest
+  watershed tail --from 2026-11-24T12:00:00Z --format ndjson
+  watershed tail --from TOKEN     (the token that was printed at the end)";
+
+#[derive(Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    target: Target,
+    /// Topic pattern: `*`, `trace.*`, `cdc.orders.**`; several are alternatives.
+    #[arg(long = "topic", value_name = "PATTERN")]
+    topics: Vec<String>,
+    /// Event type.
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Service name.
+    #[arg(long = "service", value_name = "NAME")]
+    services: Vec<String>,
+    /// Trace id.
+    #[arg(long = "trace", value_name = "ID")]
+    traces: Vec<String>,
+    /// Session id.
+    #[arg(long = "session", value_name = "ID")]
+    sessions: Vec<String>,
+    /// now, earliest, a time (RFC 3339), or a token.
+    #[arg(long, default_value = "now", value_name = "START")]
+    from: String,
+    /// How events are printed.
+    #[arg(long, value_enum, default_value_t = Format::Pretty)]
+    format: Format,
+    /// End after so many events.
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Pretty,
+    Ndjson,
+}
+
+pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
+    let start = start(&flags.from)?;
+    let client = flags.target.connect().await?;
+    let filter = Filter {
+        topics: flags.topics,
+        event_types: flags.types,
+        service_names: flags.services,
+        trace_ids: flags.traces,
+        session_ids: flags.sessions,
+    };
+    let mut stream = client.subscribe(filter, start);
+    let (mut token, mut left) = (bytes::Bytes::new(), flags.count.unwrap_or(u64::MAX));
+    while left > 0 {
+        let next = tokio::select! {
+            next = stream.try_next() => next?,
+            _ = tokio::signal::ctrl_c() => None,
+        };
+        let Some(item) = next else { break };
+        token = item.resume_token.clone();
+        print(&item, flags.format, &mut left)?;
+    }
+    if !token.is_empty() {
+        out::say(&format!("go on with:  watershed tail --from {}", URL_SAFE_NO_PAD.encode(&token)));
+    }
+    Ok(())
+}
+
+fn start(text: &str) -> Result<Start, Failure> {
+    match text {
+        "now" => return Ok(Start::Now),
+        "earliest" => return Ok(Start::Earliest),
+        _ => {}
+    }
+    if let Ok(at) = humantime::parse_rfc3339_weak(text) {
+        let since = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        return Ok(Start::TimestampUs(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)));
+    }
+    let wrong =
+        |_| Failure::usage(&format!("--from {text}: now, earliest, a time like 2026-11-24T12:00:00Z or a token is wanted"));
+    URL_SAFE_NO_PAD.decode(text).map(|token| Start::Token(token.into())).map_err(wrong)
+}
+
+fn print(item: &Item, format: Format, left: &mut u64) -> Result<(), Failure> {
+    if let Some(lost) = &item.lost {
+        out::say(&format!("shard {}: events {} to {} are no longer in the hot tier", item.shard, lost.start, lost.end));
+    }
+    let mut text = String::new();
+    for (seq, event) in item.events.iter().take(usize::try_from(*left).unwrap_or(usize::MAX)) {
+        *left -= 1;
+        match format {
+            Format::Pretty => text.push_str(&pretty(event)),
+            Format::Ndjson => write!(text, "{}", json(item.shard, *seq, event)).expect("invariant: a String takes every write"),
+        }
+        text.push('\n');
+    }
+    Ok(out::data(&text)?)
+}
+
+/// One line for people: time, type, service, name, what came of it, ids.
+fn pretty(event: &Event) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(event.timestamp.unwrap_or_default().max(0).cast_unsigned());
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    let mut line = format!(
+        "{} {:<6} {:<12} {}",
+        humantime::format_rfc3339_millis(at),
+        text(&event.event_type),
+        text(&event.service_name),
+        text(&event.event_name)
+    );
+    if let Some(took) = event.duration_ms {
+        write!(line, " {took:.2}ms").expect("invariant: a String takes every write");
+    }
+    for (name, value) in [("", &event.log_level), ("", &event.log_message), ("", &event.outcome), ("trace=", &event.trace_id)] {
+        if let Some(value) = value {
+            write!(line, " {name}{}", value.replace(['\n', '\r'], " ")).expect("invariant: a String takes every write");
+        }
+    }
+    line
+}
+
+/// The columns that are set, with their names.
+fn json(shard: u32, seq: u64, event: &Event) -> serde_json::Value {
+    let mut columns = crate::columns::of(event);
+    columns.insert("_shard".to_owned(), shard.into());
+    columns.insert("_seq".to_owned(), seq.into());
+    serde_json::Value::Object(columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts() {
+        assert_eq!(start("now").unwrap(), Start::Now);
+        assert_eq!(start("1970-01-01T00:00:01Z").unwrap(), Start::TimestampUs(1_000_000));
+        assert_eq!(start("AAEC").unwrap(), Start::Token(bytes::Bytes::from_static(&[0, 1, 2])));
+        assert!(matches!(start("yesterday!"), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        let event = Event {
+            timestamp: Some(1_000_000),
+            event_type: Some("log".into()),
+            service_name: Some("shop".into()),
+            event_name: Some("otel.log".into()),
+            log_level: Some("warn".into()),
+            log_message: Some("two\nlines".into()),
+            ..Event::default()
+        };
+        assert_eq!(pretty(&event), "1970-01-01T00:00:01.000Z log    shop         otel.log warn two lines");
+    }
+}
