@@ -118,16 +118,22 @@ fn span_attributes(random: &mut Random, route: &str, failed: bool) -> Vec<KeyVal
     vec![
         text("http.request.method", "GET"),
         text("http.route", route),
-        text("url.full", format!("https://shop.example.com{route}?item={item}&ref=mail")),
+        text(
+            "url.full",
+            format!("https://shop.example.com{route}?item={item}&ref=mail&utm_source=newsletter&utm_campaign=autumn"),
+        ),
         text("url.path", route),
-        text("url.query", format!("item={item}&ref=mail")),
+        text("url.query", format!("item={item}&ref=mail&utm_source=newsletter&utm_campaign=autumn")),
         text("server.address", "shop.example.com"),
         int("server.port", 443),
         int("http.response.status_code", if failed { 504 } else { 200 }),
         int("http.response.body.size", random.below(40_000)),
         text("network.protocol.version", "1.1"),
         text("client.address", format!("203.0.113.{}", random.below(255))),
-        text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/139.0 Safari/537.36"),
+        text(
+            "user_agent.original",
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36",
+        ),
         text("user.id", format!("user-{}", random.below(20_000))),
         text("session.id", format!("session-{:08x}", random.below(40_000))),
         text("shop.currency", "EUR"),
@@ -143,8 +149,11 @@ fn span_attributes(random: &mut Random, route: &str, failed: bool) -> Vec<KeyVal
 pub(crate) fn logs(random: &mut Random, records: usize) -> ExportLogsServiceRequest {
     let record = |_| {
         let (now, order) = (now_ns(), random.below(1_000_000));
-        let body =
-            Value::StringValue(format!("order {order} accepted for user {} in {} ms", random.below(20_000), random.below(900)));
+        let body = Value::StringValue(format!(
+            "order {order} accepted for user {} in {} ms, stock reserved in warehouse eu-central-1b, payment is authorised and captured",
+            random.below(20_000),
+            random.below(900)
+        ));
         LogRecord {
             time_unix_nano: now,
             observed_time_unix_nano: now,
