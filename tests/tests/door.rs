@@ -8,6 +8,7 @@ use prost::Message as _;
 use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use watershed_client::Client;
+use watershed_schema::{BatchBuilder, Column, TenantId};
 use watershed_tests::otlp::{Exporter, spans, text};
 use watershed_tests::server::Server;
 use watershed_tests::{number, until};
@@ -137,6 +138,32 @@ async fn tenants_do_not_see_each_other() {
     let trace = format!("{:032x}", 1u128 << 8 | 1);
     assert_eq!(of("globex").await.get_trace(&trace).await.expect("reads").len(), 4);
     assert!(of("default").await.get_trace(&trace).await.expect("reads").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_event_belongs_to_its_sender_also_in_the_lake() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &["--flush-interval", "1s"]);
+    let of = async |tenant: &str| Client::connect(&server.grpc).await.expect("connects").with_tenant(tenant).expect("a name");
+    let (acme, globex) = (of("acme").await, of("globex").await);
+    let batch = || {
+        let mut batch = BatchBuilder::new(TenantId::new("acme").expect("a name"), 256);
+        batch.row(None, |row| {
+            row.str(Column::Id, "order-1");
+            row.str(Column::Ns, "globex");
+            row.str(Column::EventType, "track");
+            row.str(Column::EventName, "order.placed");
+            row.int(Column::Timestamp, 1_760_000_000_000_000);
+            row.json(Column::Properties, r#"{"total": 12.5}"#);
+        });
+        batch.finish().expect("a row")
+    };
+    for _ in 0..2 {
+        assert_eq!(acme.publish(batch()).await.expect("acknowledged").accepted, 1);
+    }
+    until("all is archived", async || number(&acme, "SELECT count(*) FROM events WHERE _tier = 'hot'").await == 0).await;
+    assert_eq!(number(&acme, "SELECT count(*) FROM events WHERE ns = 'acme' AND properties LIKE '%12.5%'").await, 1);
+    assert_eq!(number(&globex, COUNT).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use uuid::Uuid;
 use watershed_actors::{Appended, Node, Permit};
-use watershed_schema::{EventBatch, TenantId};
+use watershed_schema::TenantId;
 use watershed_sources::otlp::{self, Signal};
-use watershed_sources::{Context, InvalidRequest, Transformed};
+use watershed_sources::{Context, InvalidRequest, Rejects, Transformed, native};
 
 use crate::refusal::Refusal;
 
@@ -55,22 +55,24 @@ pub(crate) async fn otlp(
         Encoding::Protobuf => otlp::transform(signal, &body, &context),
         Encoding::Json => otlp::transform_json(signal, &body, &context),
     };
-    let result = take(node, word(signal), decode, permit).await;
-    if let Err(refusal) = &result {
-        refused(word(signal), refusal);
-    }
-    result
+    let taken = take(node, word(signal), decode, permit).await.inspect_err(|refusal| refused(word(signal), refusal))?;
+    Ok(Accepted { rejected: taken.rejects.count, message: message(&taken.rejects.summary(), taken.dropped_attributes) })
 }
 
-/// Takes events that are a batch already.
-pub(crate) async fn native(node: &Node, batch: EventBatch, permit: Permit) -> Result<Appended, Refusal> {
-    let since = Instant::now();
-    let appended = node.append(batch, permit).await.map_err(Refusal::from);
-    match &appended {
-        Ok(appended) => accepted("native", *appended, since),
-        Err(refusal) => refused("native", refusal),
-    }
-    appended
+/// Takes a client's batch of native events; how many are durable, and what was not taken.
+pub(crate) async fn native(node: &Node, batch: Bytes, tenant: TenantId, permit: Permit) -> Result<(u64, Rejects), Refusal> {
+    let context = context(tenant);
+    let taken = take(node, "native", move || native::transform(&batch, &context), permit).await;
+    taken
+        .map(|Taken { appended, rejects, .. }| (appended.events + appended.duplicates, rejects))
+        .inspect_err(|refusal| refused("native", refusal))
+}
+
+/// What became of a request.
+struct Taken {
+    appended: Appended,
+    rejects: Rejects,
+    dropped_attributes: u64,
 }
 
 async fn take(
@@ -78,7 +80,7 @@ async fn take(
     signal: &'static str,
     decode: impl FnOnce() -> Result<Transformed, InvalidRequest> + Send + 'static,
     permit: Permit,
-) -> Result<Accepted, Refusal> {
+) -> Result<Taken, Refusal> {
     let since = Instant::now();
     let split = move || match decode() {
         Ok(Transformed { batch, rejects, dropped_attributes }) => (Ok((rejects, dropped_attributes)), batch),
@@ -86,15 +88,16 @@ async fn take(
     };
     let stopping = || Refusal::Unavailable("the node stops".to_owned());
     let ingested = node.ingest(split, permit).await.ok_or_else(stopping)?;
-    let (rejects, dropped) = ingested.said.map_err(|error| Refusal::Invalid(error.to_string()))?;
-    match ingested.appended {
-        Some(appended) => accepted(signal, appended?, since),
+    let (rejects, dropped_attributes) = ingested.said.map_err(|error| Refusal::Invalid(error.to_string()))?;
+    let appended = match ingested.appended {
+        Some(appended) => appended?,
         None if rejects.count > 0 => return Err(Refusal::Invalid(format!("no record was taken: {}", rejects.summary()))),
-        None => {}
-    }
+        None => Appended::default(),
+    };
+    accepted(signal, appended, since);
     metrics::counter!("watershed_events_rejected_total", "signal" => signal).increment(rejects.count);
-    metrics::counter!("watershed_attributes_dropped_total", "signal" => signal).increment(dropped);
-    Ok(Accepted { rejected: rejects.count, message: message(&rejects.summary(), dropped) })
+    metrics::counter!("watershed_attributes_dropped_total", "signal" => signal).increment(dropped_attributes);
+    Ok(Taken { appended, rejects, dropped_attributes })
 }
 
 fn message(rejects: &str, dropped: u64) -> String {

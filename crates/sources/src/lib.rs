@@ -4,6 +4,7 @@
 
 mod context;
 mod ids;
+pub mod native;
 pub mod otlp;
 mod system;
 

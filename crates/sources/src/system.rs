@@ -45,14 +45,19 @@ impl EventTime {
     /// Writes `timestamp`, `hour` and `day`.
     pub(crate) fn write(self, row: &mut EventWriter<'_>) {
         row.int(Column::Timestamp, self.us);
-        row.int(Column::Hour, self.us.rem_euclid(DAY_MICROS) / HOUR_MICROS);
-        row.str(Column::Day, &date(self.us.div_euclid(DAY_MICROS)));
+        row.int(Column::Hour, hour(self.us));
+        row.str(Column::Day, &date(self.us));
     }
 }
 
+/// Hour of the day, 0 to 23.
+pub(crate) fn hour(us: i64) -> i64 {
+    us.rem_euclid(DAY_MICROS) / HOUR_MICROS
+}
+
 /// `YYYY-MM-DD` of a day since the epoch (Howard Hinnant, "chrono-compatible low-level date algorithms").
-fn date(days: i64) -> String {
-    let shifted = days + 719_468;
+pub(crate) fn date(us: i64) -> String {
+    let shifted = us.div_euclid(DAY_MICROS) + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -71,7 +76,7 @@ mod tests {
     #[test]
     fn days_have_dates() {
         for (days, text) in [(0, "1970-01-01"), (-1, "1969-12-31"), (19_782, "2024-02-29"), (20_781, "2026-11-24")] {
-            assert_eq!(date(days), text);
+            assert_eq!(date(days * DAY_MICROS), text);
         }
     }
 }

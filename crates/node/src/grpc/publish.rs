@@ -4,8 +4,8 @@ use axum::Router;
 use bytes::Bytes;
 use prost::Message as _;
 use tonic::{Request, Status};
+use watershed_schema::proto;
 use watershed_schema::wire::{Fields, Raw};
-use watershed_schema::{EventBatch, proto};
 
 use super::Context;
 use super::raw::unary;
@@ -21,10 +21,9 @@ async fn publish(context: Context, request: Request<Bytes>) -> Result<Bytes, Sta
     let message = request.into_inner();
     let permit = admission::admit(&context.node, &context.drain, message.len())?;
     let body = batch_of(&message)?;
-    let batch = EventBatch::decode(tenant, body).map_err(|error| Refusal::Invalid(format!("batch: {error}")))?;
-    let appended = ingest::native(&context.node, batch, permit).await?;
-    let accepted = appended.events + appended.duplicates;
-    let response = proto::PublishResponse { accepted, rejected: 0, reasons: Vec::new() };
+    let (accepted, rejects) = ingest::native(&context.node, body, tenant, permit).await?;
+    let reasons = rejects.first.iter().map(|reject| format!("event {}: {}: {}", reject.index, reject.field, reject.reason));
+    let response = proto::PublishResponse { accepted, rejected: rejects.count, reasons: reasons.collect() };
     Ok(Bytes::from(response.encode_to_vec()))
 }
 

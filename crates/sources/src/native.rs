@@ -1,0 +1,165 @@
+//! Native events: an encoded `EventBatch` from a client. What storage fills in is never taken from it.
+//!
+//! The owner is the caller's tenant, whatever a row says; times more than a day ahead are rejects, because a native
+//! sender can be told.
+
+use prost::Message as _;
+use watershed_schema::limits::FUTURE_MICROS_MAX;
+use watershed_schema::{BatchError, EventBatch, EventType, limits, proto};
+
+use crate::ids::RequestDigest;
+use crate::system::{date, hour};
+use crate::{Context, InvalidRequest, Reject, Rejects, Transformed};
+
+/// Events of a client's batch.
+///
+/// # Errors
+/// [`InvalidRequest`] when the bytes are no `EventBatch`, or hold more than a batch may.
+pub fn transform(batch: &[u8], context: &Context) -> Result<Transformed, InvalidRequest> {
+    let read = proto::EventBatch::decode(batch).map_err(|error| InvalidRequest::Undecodable(error.to_string()))?;
+    if read.events.len() > limits::BATCH_ROWS_MAX {
+        return Err(BatchError::TooManyRows(read.events.len()).into());
+    }
+    let native = Native { context, digest: RequestDigest::of(batch), shared: &read.shared };
+    let (mut rejects, mut events) = (Rejects::default(), Vec::with_capacity(read.events.len()));
+    for (index, event) in (0..).zip(read.events) {
+        match native.event(index, event) {
+            Ok(event) => events.push(event),
+            Err((field, reason)) => rejects.add(Reject { index, field, reason }),
+        }
+    }
+    let shared = read.shared.iter().cloned().map(without_storage).collect();
+    let batch = if events.is_empty() { None } else { Some(proto::EventBatch { shared, events }.encode_to_vec()) };
+    let batch = batch.map(|body| EventBatch::decode(context.tenant.clone(), body.into())).transpose()?;
+    Ok(Transformed { batch, rejects, dropped_attributes: 0 })
+}
+
+struct Native<'a> {
+    context: &'a Context,
+    digest: RequestDigest,
+    shared: &'a [proto::Event],
+}
+
+type Fault = (&'static str, String);
+
+impl Native<'_> {
+    /// The event as it is stored.
+    fn event(&self, index: u64, event: proto::Event) -> Result<proto::Event, Fault> {
+        let common = self.common(&event)?;
+        let text = |own: &Option<String>, shared: fn(&proto::Event) -> &Option<String>| {
+            own.clone().or_else(|| common.and_then(|common| shared(common).clone()))
+        };
+        let kind = text(&event.event_type, |common| &common.event_type).unwrap_or_default();
+        if EventType::from_word(&kind).is_none() {
+            return Err(("event_type", format!("`{kind}` is no event type")));
+        }
+        let id = text(&event.id, |common| &common.id).filter(|id| !id.is_empty());
+        let name = text(&event.event_name, |common| &common.event_name).unwrap_or_default();
+        let us = event.timestamp.or_else(|| common.and_then(|common| common.timestamp)).unwrap_or(self.context.received_at_us);
+        if us > self.context.received_at_us.saturating_add(FUTURE_MICROS_MAX) {
+            return Err(("timestamp", format!("{us} is more than 24 h ahead of {}", self.context.received_at_us)));
+        }
+        Ok(proto::Event {
+            id: Some(id.unwrap_or_else(|| self.digest.id(index).as_str().to_owned())),
+            event_name: Some(name),
+            timestamp: Some(us),
+            hour: Some(hour(us)),
+            day: Some(date(us)),
+            ns: Some(self.context.tenant.as_str().to_owned()),
+            event_source: Some("native".to_owned()),
+            visibility: Some("user".to_owned()),
+            ingested_at: Some(self.context.received_at_us),
+            batch_id: Some(self.context.batch_id.clone()),
+            schema_version: Some(1),
+            ..without_storage(event)
+        })
+    }
+
+    /// The shared part that the event names.
+    fn common(&self, event: &proto::Event) -> Result<Option<&proto::Event>, Fault> {
+        let Some(number) = event.shared.filter(|number| *number > 0) else { return Ok(None) };
+        let place = usize::try_from(number).unwrap_or(usize::MAX) - 1;
+        let missing = || ("shared", format!("part {number} of {} does not exist", self.shared.len()));
+        self.shared.get(place).map(Some).ok_or_else(missing)
+    }
+}
+
+/// Without what only storage says.
+fn without_storage(event: proto::Event) -> proto::Event {
+    proto::Event { ns: None, shard: None, seq: None, ..event }
+}
+
+#[cfg(test)]
+mod tests {
+    use watershed_schema::{Column, TenantId, Value};
+
+    use super::*;
+
+    const NOW_US: i64 = 1_790_000_000_000_000;
+
+    fn context() -> Context {
+        Context { tenant: TenantId::new("acme").unwrap(), received_at_us: NOW_US, batch_id: "b1".into() }
+    }
+
+    fn event(id: &str) -> proto::Event {
+        proto::Event {
+            id: Some(id.into()),
+            event_type: Some("track".into()),
+            event_name: Some("Signup".into()),
+            ..proto::Event::default()
+        }
+    }
+
+    fn transformed(shared: Vec<proto::Event>, events: Vec<proto::Event>) -> Transformed {
+        transform(&proto::EventBatch { shared, events }.encode_to_vec(), &context()).unwrap()
+    }
+
+    #[test]
+    fn the_owner_is_the_caller_whatever_the_row_says() {
+        let foreign = || proto::Event { ns: Some("globex".into()), shard: Some(9), seq: Some(9), ..event("1") };
+        let batch = transformed(vec![foreign()], vec![foreign(), proto::Event { shared: Some(1), ..event("2") }]).batch.unwrap();
+        for row in batch.rows() {
+            assert_eq!(row.get(Column::Ns).unwrap(), Some(Value::Text("acme")));
+            assert_eq!(row.get(Column::Shard).unwrap(), None);
+            assert_eq!(row.get(Column::Timestamp).unwrap(), Some(Value::Int(NOW_US)));
+        }
+    }
+
+    #[test]
+    fn bad_records_are_named_and_the_others_taken() {
+        let bad = |change: fn(&mut proto::Event)| {
+            let mut event = event("x");
+            change(&mut event);
+            event
+        };
+        let events = vec![
+            event("1"),
+            bad(|event| event.event_type = Some("nonsense".into())),
+            bad(|event| event.timestamp = Some(NOW_US + 2 * FUTURE_MICROS_MAX)),
+            bad(|event| event.shared = Some(4)),
+        ];
+        let Transformed { batch, rejects, .. } = transformed(Vec::new(), events);
+        assert_eq!((batch.unwrap().len(), rejects.count), (1, 3));
+        let fields: Vec<_> = rejects.first.iter().map(|reject| (reject.index, reject.field)).collect();
+        assert_eq!(fields, [(1, "event_type"), (2, "timestamp"), (3, "shared")]);
+    }
+
+    #[test]
+    fn a_retry_without_ids_has_the_same_ids() {
+        let nameless = || vec![proto::Event { id: None, ..event("") }; 2];
+        let ids = |transformed: Transformed| transformed.batch.unwrap().id_hashes().unwrap();
+        let first = ids(transformed(Vec::new(), nameless()));
+        assert_eq!(first, ids(transformed(Vec::new(), nameless())));
+        assert_ne!(first[0], first[1]);
+    }
+
+    #[test]
+    fn a_wrong_wire_type_never_reaches_the_log() {
+        let whole = proto::EventBatch { shared: Vec::new(), events: vec![event("1")] }.encode_to_vec();
+        let mut bad = whole.clone();
+        bad.splice(2..2, [8, 1]); // field 1 (id) as a varint
+        bad[1] += 2;
+        assert!(matches!(transform(&bad, &context()), Err(InvalidRequest::Undecodable(_))));
+        assert!(matches!(transform(&whole[..whole.len() - 1], &context()), Err(InvalidRequest::Undecodable(_))));
+    }
+}
