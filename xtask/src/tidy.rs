@@ -16,9 +16,10 @@ const fn room(name: &'static str, may_use: &'static [&'static str], owns: &'stat
 
 const ROOMS: &[Room] = &[
     room("schema", &[], &["arrow-array"]),
-    room("sources", &["schema"], &["opentelemetry-proto"]),
+    room("sample", &[], &["opentelemetry-proto"]),
+    room("sources", &["schema", "sample"], &["opentelemetry-proto"]),
     room("cluster", &["schema"], &["openraft", "hashring"]),
-    room("hot", &["schema"], &["rusqlite"]),
+    room("hot", &["schema", "sample", "sources"], &["rusqlite"]),
     room("catalog", &[], &["rusqlite", "iceberg"]),
     room("lake", &["schema", "catalog"], &["iceberg", "parquet", "object_store"]),
     room("query", &["schema", "lake", "catalog"], &["datafusion", "object_store", "parquet"]),
@@ -29,7 +30,7 @@ const ROOMS: &[Room] = &[
         &["schema", "sources", "cluster", "hot", "catalog", "lake", "query", "actors", "client"],
         &["tonic", "axum", "opentelemetry-proto", "object_store"],
     ),
-    room("cli", &["schema", "node", "client"], &["clap", "tonic", "opentelemetry-proto"]),
+    room("cli", &["schema", "node", "client", "sample"], &["clap", "tonic", "opentelemetry-proto"]),
 ];
 
 /// Crates that only their owners may name.

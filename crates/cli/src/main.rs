@@ -5,7 +5,6 @@ mod commands;
 mod otlp;
 mod out;
 mod procfs;
-mod sample;
 
 use std::process::ExitCode;
 

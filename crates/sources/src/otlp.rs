@@ -3,6 +3,7 @@
 //! Attribute bytes are copied as they are; prost structs are the oracle in tests only.
 
 mod attributes;
+pub mod export;
 mod json;
 mod logs;
 mod metrics;

@@ -9,7 +9,7 @@ use tonic::transport::Endpoint;
 use crate::Target;
 use crate::otlp::{Method, Sender};
 use crate::out::{self, Failure};
-use crate::sample::{self, Random};
+use watershed_sample::{self as sample, Random};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   watershed send

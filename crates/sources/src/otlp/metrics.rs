@@ -19,6 +19,8 @@ pub(super) struct Metric<'a> {
     temporality: u64,
     monotonic: bool,
     points: Vec<&'a [u8]>,
+    /// Encoded `KeyValue`s.
+    metadata: Vec<&'a [u8]>,
 }
 
 /// The metric's oneof; the number is its field.
@@ -67,6 +69,7 @@ fn parse(message: &[u8]) -> Result<(Metric<'_>, Option<Fault>), Malformed> {
             1 => walk::text("name", bytes).map(|text| metric.name = text),
             2 => walk::text("description", bytes).map(|text| metric.description = text),
             3 => walk::text("unit", bytes).map(|text| metric.unit = text),
+            12 => walk::Attribute::of(bytes).map(|_| metric.metadata.push(bytes)),
             _ => {
                 metric.take_kind(field, bytes)?;
                 Ok(())

@@ -22,13 +22,15 @@ struct About<'a> {
     version: &'a str,
     attributes: Attributes<'a>,
     dropped: u64,
+    /// Encoded `EntityRef`s.
+    entities: Vec<&'a [u8]>,
 }
 
 impl Origin<'_> {
     /// Writes the shared part: system columns, resource columns, `context`.
     pub(super) fn write(&self, event_type: EventType, work: &mut Work<'_>) -> Result<Shared, InvalidRequest> {
-        let resource = about(self.resource, [0, 0, 1, 2])?;
-        let scope = about(self.scope, [1, 2, 3, 4])?;
+        let resource = about(self.resource, [0, 0, 1, 2, 3])?;
+        let scope = about(self.scope, [1, 2, 3, 4, 0])?;
         let schemas = [
             ("resource_schema_url", walk::text("schema_url", self.resource_schema).map_err(undecodable)?),
             ("scope_schema_url", walk::text("schema_url", self.scope_schema).map_err(undecodable)?),
@@ -41,6 +43,7 @@ impl Origin<'_> {
             row.otlp(Column::Context, |list| {
                 list.object("resource", |inner| copy(&resource.attributes, inner));
                 count(list, "resource_dropped_attributes_count", resource.dropped);
+                resource.entities.iter().for_each(|entity| list.bytes("resource_entity_refs", entity));
                 list.object("scope", |inner| write_scope(&scope, inner));
                 schemas.iter().filter(|(_, url)| !url.is_empty()).for_each(|(key, url)| list.str(key, url));
             });
@@ -52,8 +55,8 @@ fn undecodable((field, reason): Fault) -> InvalidRequest {
     InvalidRequest::Undecodable(format!("{field}: {reason}"))
 }
 
-/// Field numbers of name, version, attributes, dropped count; 0 = has none.
-fn about<'a>(message: &'a [u8], [name, version, attributes, dropped]: [u32; 4]) -> Result<About<'a>, InvalidRequest> {
+/// Field numbers of name, version, attributes, dropped count, entities; 0 = has none.
+fn about<'a>(message: &'a [u8], [name, version, attributes, dropped, entities]: [u32; 5]) -> Result<About<'a>, InvalidRequest> {
     let mut about = About::default();
     let mut fields = Fields::new(message);
     while let Some((field, raw)) = fields.next_field()? {
@@ -61,6 +64,7 @@ fn about<'a>(message: &'a [u8], [name, version, attributes, dropped]: [u32; 4]) 
             Raw::Bytes(bytes) if field == name => about.name = walk::text("scope name", bytes).map_err(undecodable)?,
             Raw::Bytes(bytes) if field == version => about.version = walk::text("scope version", bytes).map_err(undecodable)?,
             Raw::Bytes(bytes) if field == attributes => about.attributes.add(bytes).map_err(undecodable)?,
+            Raw::Bytes(bytes) if field == entities => about.entities.push(bytes),
             Raw::Varint(number) if field == dropped => about.dropped = number,
             _ => {}
         }

@@ -154,6 +154,11 @@ impl<'a> Span<'a> {
         }
     }
 
+    /// A double holds a duration of up to 104 days (2^53 ns) exactly.
+    fn end_follows_from_duration(&self) -> bool {
+        self.start_ns != 0 && self.end_ns.checked_sub(self.start_ns).is_some_and(|took| took < 1 << 53)
+    }
+
     fn write_status(&self, row: &mut EventWriter<'_>) {
         let Some(status) = &self.status else { return };
         row.int(Column::StatusCode, status.code.cast_signed());
@@ -212,6 +217,9 @@ impl<'a> Span<'a> {
         count(list, "dropped_events_count", self.dropped_events);
         count(list, "dropped_links_count", self.dropped_links);
         time.original_ns.into_iter().for_each(|ns| list.int("original_timestamp", ns));
+        if !self.end_follows_from_duration() {
+            count(list, "end_time_unix_nano", self.end_ns);
+        }
     }
 }
 

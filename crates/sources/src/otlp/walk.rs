@@ -57,6 +57,7 @@ impl<'a> Attribute<'a> {
             match (field, raw) {
                 (1, Raw::Bytes(bytes)) => key = text("attribute key", bytes)?,
                 (2, Raw::Bytes(bytes)) => value = any_value(bytes, 0)?,
+                (1 | 2, _) => return Err(wrong_type()),
                 _ => {}
             }
         }
@@ -66,6 +67,11 @@ impl<'a> Attribute<'a> {
 
 fn fault(malformed: Malformed) -> Fault {
     ("attributes", malformed.to_string())
+}
+
+/// Attributes are copied as they are: what no reader could decode must not get in.
+fn wrong_type() -> Fault {
+    ("attributes", "wire type does not fit the field".to_owned())
 }
 
 /// Text of a field.
@@ -92,6 +98,7 @@ pub(super) fn any_value(bytes: &[u8], depth: usize) -> Result<AnyValue<'_>, Faul
             (5, Raw::Bytes(list)) => check_members(list, |member| any_value(member, depth + 1).map(drop))?,
             (6, Raw::Bytes(list)) => check_members(list, |member| check_key_value(member, depth + 1))?,
             (7, Raw::Bytes(_)) => AnyValue::Other,
+            (1..=7, _) => return Err(wrong_type()),
             _ => value,
         };
     }
@@ -101,8 +108,10 @@ pub(super) fn any_value(bytes: &[u8], depth: usize) -> Result<AnyValue<'_>, Faul
 fn check_members<'a>(list: &[u8], check: impl Fn(&[u8]) -> Result<(), Fault>) -> Result<AnyValue<'a>, Fault> {
     let mut fields = Fields::new(list);
     while let Some((field, raw)) = fields.next_field().map_err(fault)? {
-        if let (1, Raw::Bytes(member)) = (field, raw) {
-            check(member)?;
+        match (field, raw) {
+            (1, Raw::Bytes(member)) => check(member)?,
+            (1, _) => return Err(wrong_type()),
+            _ => {}
         }
     }
     Ok(AnyValue::Other)
@@ -114,6 +123,7 @@ fn check_key_value(member: &[u8], depth: usize) -> Result<(), Fault> {
         match (field, raw) {
             (1, Raw::Bytes(bytes)) => drop(text("attribute key", bytes)?),
             (2, Raw::Bytes(bytes)) => drop(any_value(bytes, depth)?),
+            (1 | 2, _) => return Err(wrong_type()),
             _ => {}
         }
     }

@@ -15,7 +15,7 @@ use crate::commands::send;
 use crate::otlp::{Method, Sender};
 use crate::out::Failure;
 use crate::procfs;
-use crate::sample::{self, Random};
+use watershed_sample::{self as sample, Random};
 
 #[derive(Args, Clone)]
 pub(super) struct Flags {

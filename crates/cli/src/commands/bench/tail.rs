@@ -13,7 +13,7 @@ use super::{Subject, percentile};
 use crate::commands::send;
 use crate::otlp::Method;
 use crate::out::Failure;
-use crate::sample::{self, Random};
+use watershed_sample::{self as sample, Random};
 
 #[derive(Args, Clone)]
 pub(super) struct Flags {

@@ -74,13 +74,25 @@ impl<'a> Point<'a> {
         }
     }
 
+    /// Checked when it is taken: writing it cannot fail.
+    fn add_exemplar(&mut self, raw: &'a [u8]) -> Result<(), Fault> {
+        let mut fields = Fields::new(raw);
+        while let Some((field, raw)) = fields.next_field().map_err(|error| ("exemplars", error.to_string()))? {
+            if let (7, Raw::Bytes(attribute)) = (field, raw) {
+                Attribute::of(attribute)?;
+            }
+        }
+        self.exemplars.push(raw);
+        Ok(())
+    }
+
     fn take_number(&mut self, field: u32, raw: Raw<'a>) -> Result<(), Fault> {
         match (field, raw) {
             (2, Raw::Fixed64(ns)) => self.start_ns = ns,
             (3, Raw::Fixed64(ns)) => self.time_ns = ns,
             (4, Raw::Fixed64(bits)) => self.value = Some(Number::Double(f64::from_bits(bits))),
             (6, Raw::Fixed64(bits)) => self.value = Some(Number::Int(bits.cast_signed())),
-            (5, Raw::Bytes(exemplar)) => self.exemplars.push(exemplar),
+            (5, Raw::Bytes(exemplar)) => self.add_exemplar(exemplar)?,
             (7, Raw::Bytes(attribute)) => self.attributes.add(attribute)?,
             (8, Raw::Varint(flags)) => self.flags = flags,
             _ => {}
@@ -92,7 +104,7 @@ impl<'a> Point<'a> {
         match (field, raw) {
             (6, raw) => push_fixed(raw, |bits| self.counts.push(bits))?,
             (7, raw) => push_fixed(raw, |bits| self.bounds.push(f64::from_bits(bits)))?,
-            (8, Raw::Bytes(exemplar)) => self.exemplars.push(exemplar),
+            (8, Raw::Bytes(exemplar)) => return Ok(self.add_exemplar(exemplar)),
             (9, Raw::Bytes(attribute)) => return Ok(self.attributes.add(attribute)),
             (10, Raw::Varint(flags)) => self.flags = flags,
             (11, Raw::Fixed64(bits)) => self.min = Some(f64::from_bits(bits)),
@@ -110,7 +122,7 @@ impl<'a> Point<'a> {
             (8, Raw::Bytes(buckets)) => self.positive = Some(Buckets::of(buckets)?),
             (9, Raw::Bytes(buckets)) => self.negative = Some(Buckets::of(buckets)?),
             (10, Raw::Varint(flags)) => self.flags = flags,
-            (11, Raw::Bytes(exemplar)) => self.exemplars.push(exemplar),
+            (11, Raw::Bytes(exemplar)) => return Ok(self.add_exemplar(exemplar)),
             (12, Raw::Fixed64(bits)) => self.min = Some(f64::from_bits(bits)),
             (13, Raw::Fixed64(bits)) => self.max = Some(f64::from_bits(bits)),
             (14, Raw::Fixed64(bits)) => self.zero_threshold = f64::from_bits(bits),
@@ -213,6 +225,9 @@ impl<'a> Point<'a> {
             list.str("description", metric.description);
         }
         count(list, "aggregation_temporality", metric.temporality);
+        if !metric.metadata.is_empty() {
+            list.object("metadata", |inner| metric.metadata.iter().for_each(|raw| inner.raw(raw)));
+        }
         if metric.kind == Kind::Sum {
             list.bool("is_monotonic", metric.monotonic);
         }
@@ -287,7 +302,6 @@ fn quantile_of(message: &[u8]) -> Result<(f64, f64), Malformed> {
     Ok((quantile, value))
 }
 
-/// An exemplar that does not parse leaves an empty object; the point itself is good.
 fn write_exemplar(raw: &[u8], list: &mut KeyValueWriter<'_>) {
     let mut filtered = Attributes::default();
     let mut fields = Fields::new(raw);
@@ -298,7 +312,7 @@ fn write_exemplar(raw: &[u8], list: &mut KeyValueWriter<'_>) {
             (6, Raw::Fixed64(bits)) => list.int("int_value", bits.cast_signed()),
             (4, Raw::Bytes(id)) => list.str("span_id", &hex(id)),
             (5, Raw::Bytes(id)) => list.str("trace_id", &hex(id)),
-            (7, Raw::Bytes(attribute)) if Attribute::of(attribute).is_ok() => drop(filtered.add(attribute)),
+            (7, Raw::Bytes(attribute)) => filtered.add(attribute).expect("invariant: it was checked when it was taken"),
             _ => {}
         }
     }

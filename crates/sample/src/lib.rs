@@ -1,4 +1,4 @@
-//! Telemetry of a small shop, for `send` and `bench`: real in shape and size, new ids each time.
+//! Telemetry of a small shop, for `send`, `bench` and benchmarks: real in shape and size, new ids each time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,14 +15,17 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 
 /// Numbers that only look random (splitmix64).
 #[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Equal seeds give equal numbers.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(crate) fn next(&mut self) -> u64 {
+    /// The next number.
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -31,17 +34,19 @@ impl Random {
     }
 
     fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.draw() % end
     }
 
     fn id(&mut self, bytes: usize) -> Vec<u8> {
-        let mut id: Vec<u8> = self.next().to_be_bytes().into_iter().chain(self.next().to_be_bytes()).collect();
+        let mut id: Vec<u8> = self.draw().to_be_bytes().into_iter().chain(self.draw().to_be_bytes()).collect();
         id.truncate(bytes);
         id
     }
 }
 
-pub(crate) fn now_ns() -> u64 {
+/// Nanoseconds since 1970.
+#[must_use]
+pub fn now_ns() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -79,7 +84,8 @@ fn scope() -> Option<InstrumentationScope> {
 const ROUTES: [&str; 6] = ["/cart", "/checkout", "/items/{id}", "/search", "/login", "/orders/{id}"];
 
 /// About 0.9 KB each: twenty attributes; traces of four spans; one in twenty failed.
-pub(crate) fn traces(random: &mut Random, spans: usize) -> ExportTraceServiceRequest {
+#[must_use]
+pub fn traces(random: &mut Random, spans: usize) -> ExportTraceServiceRequest {
     let mut all = Vec::with_capacity(spans);
     let (mut trace, mut parent) = (random.id(16), Vec::new());
     for index in 0..spans {
@@ -146,7 +152,8 @@ fn span_attributes(random: &mut Random, route: &str, failed: bool) -> Vec<KeyVal
 }
 
 /// About 0.36 KB each.
-pub(crate) fn logs(random: &mut Random, records: usize) -> ExportLogsServiceRequest {
+#[must_use]
+pub fn logs(random: &mut Random, records: usize) -> ExportLogsServiceRequest {
     let record = |_| {
         let (now, order) = (now_ns(), random.below(1_000_000));
         let body = Value::StringValue(format!(
@@ -178,7 +185,8 @@ pub(crate) fn logs(random: &mut Random, records: usize) -> ExportLogsServiceRequ
 }
 
 /// One counter with a data point for each route.
-pub(crate) fn metrics(random: &mut Random, points: usize) -> ExportMetricsServiceRequest {
+#[must_use]
+pub fn metrics(random: &mut Random, points: usize) -> ExportMetricsServiceRequest {
     let point = |index: usize| NumberDataPoint {
         attributes: vec![text("http.route", ROUTES[index % ROUTES.len()])],
         time_unix_nano: now_ns(),
