@@ -73,11 +73,13 @@ fn checked(row: &Row<'_>) -> Result<LogRecord, HotError> {
     Ok(LogRecord { lsn, term, kind, payload })
 }
 
-const SCAN: &str = "
-    SELECT lsn, term, kind, crc, payload, first_seq, rows, min_ts, max_ts, types, head FROM log
+/// Heads only: SQLite reads every selected column of a row, and payloads are a hundred times as big.
+const HEADS: &str = "
+    SELECT lsn, first_seq, rows, head FROM log
     WHERE lsn >= (SELECT coalesce(max(lsn), 0) FROM log WHERE first_seq <= ?1 AND rows > 0)
       AND first_seq < ?2 AND rows > 0
     ORDER BY lsn";
+const PAYLOAD: &str = "SELECT lsn, term, kind, crc, payload FROM log WHERE lsn = ?1";
 
 pub(crate) fn scan(connection: &Connection, request: &ScanRequest) -> Result<ScanPage, HotError> {
     let first = first_seq(connection)?;
@@ -85,7 +87,7 @@ pub(crate) fn scan(connection: &Connection, request: &ScanRequest) -> Result<Sca
         return Err(HotError::Trimmed { first });
     }
     let to = i64::try_from(request.to_seq_exclusive.0).unwrap_or(i64::MAX);
-    let mut statement = connection.prepare_cached(SCAN)?;
+    let mut statement = connection.prepare_cached(HEADS)?;
     let mut rows = statement.query([request.from_seq.0.cast_signed(), to])?;
     let mut page = ScanPage { blocks: Vec::new(), next_seq: request.from_seq };
     let mut bytes = 0;
@@ -95,22 +97,25 @@ pub(crate) fn scan(connection: &Connection, request: &ScanRequest) -> Result<Sca
         if bytes > 0 && bytes >= request.bytes_max {
             return Ok(page);
         }
-        bytes += visit(row, request, &mut page)?;
+        bytes += visit(connection, row, request, &mut page)?;
     }
     Ok(page)
 }
 
 /// Adds an entry's matching batches; returns the bytes that were read.
-fn visit(row: &Row<'_>, request: &ScanRequest, page: &mut ScanPage) -> Result<usize, HotError> {
-    let first = Seq(row.get::<_, i64>(5)?.cast_unsigned());
-    let end = Seq(first.0 + row.get::<_, i64>(6)?.cast_unsigned());
+fn visit(connection: &Connection, row: &Row<'_>, request: &ScanRequest, page: &mut ScanPage) -> Result<usize, HotError> {
     let lsn = Lsn(row.get::<_, i64>(0)?.cast_unsigned());
+    let first = Seq(row.get::<_, i64>(1)?.cast_unsigned());
+    let end = Seq(first.0 + row.get::<_, i64>(2)?.cast_unsigned());
     page.next_seq = page.next_seq.max(end.min(request.to_seq_exclusive));
-    let headers = Head::decode(row.get_ref(10)?.as_blob().map_err(rusqlite::Error::from)?).ok_or(HotError::Corrupt { lsn })?;
+    let headers = Head::decode(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?).ok_or(HotError::Corrupt { lsn })?;
     if end <= request.from_seq || !headers.iter().any(|header| request.may_match(header)) {
         return Ok(0);
     }
-    let record = checked(row)?;
+    let mut payload = connection.prepare_cached(PAYLOAD)?;
+    let found = payload.query_row([lsn.0.cast_signed()], |row| Ok(checked(row))).optional()?;
+    // Within one statement's snapshot this cannot happen; if it does, the entry was trimmed.
+    let Some(record) = found.transpose()? else { return Err(HotError::Trimmed { first: end }) };
     let append = LogAppend::decode(record.payload.clone()).map_err(|_damaged| HotError::Corrupt { lsn })?;
     let mut next = first;
     for (batch, header) in append.batches.into_iter().zip(&headers) {

@@ -266,7 +266,8 @@ fn naive(entries: &[Vec<Spec>], request: &ScanRequest) -> Vec<Seq> {
     for spec in entries.iter().flatten() {
         let first = next;
         next = first.advanced_by(spec.rows);
-        let matches = next > request.from_seq
+        let matches = request.from_seq < request.to_seq_exclusive
+            && next > request.from_seq
             && first < request.to_seq_exclusive
             && request.tenant.as_ref().is_none_or(|tenant| tenant.as_str() == spec.tenant)
             && (request.types == 0 || request.types & spec.event_type.mask() != 0)

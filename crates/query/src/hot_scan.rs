@@ -18,7 +18,7 @@ use crate::predicates::Predicates;
 use crate::table::TIER;
 use crate::{HotPage, HotRange, HotRequest, HotTier};
 
-/// One partition a shard.
+/// Partitions of about equal length: several for each shard, so that all cores have work.
 pub(crate) fn plan(
     hot: &Arc<dyn HotTier>,
     tenant: &TenantId,
@@ -42,8 +42,20 @@ pub(crate) fn plan(
     if ranges.is_empty() {
         return Ok(Arc::new(EmptyExec::new(Arc::clone(schema))));
     }
-    let partitions: Vec<_> = ranges.iter().map(partition).collect();
+    let parts: Vec<HotRange> = ranges.iter().flat_map(|range| split(*range)).collect();
+    let partitions: Vec<_> = parts.iter().map(partition).collect();
     Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(schema), partitions, None, [], false, None)?))
+}
+
+/// Fewer events than this are not worth a partition.
+const PART_EVENTS_MIN: u64 = 20_000;
+
+fn split(range: HotRange) -> Vec<HotRange> {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let events = range.to.0 - range.trimmed.0;
+    let parts = (events / PART_EVENTS_MIN).clamp(1, cores);
+    let at = |part: u64| Seq(range.trimmed.0 + events * part / parts);
+    (0..parts).map(|part| HotRange { trimmed: at(part), to: at(part + 1), ..range }).collect()
 }
 
 #[derive(Clone, Debug)]
