@@ -6,6 +6,8 @@ use watershed_schema::{EntryKind, LogRecord, Lsn, Term};
 
 use crate::HotError;
 
+const CRC_BYTES: usize = 4;
+
 /// What scans need of an entry without its payload.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Head {
@@ -38,19 +40,26 @@ impl Head {
         }
     }
 
-    /// The headers alone, as they stand in the column `head`.
+    /// The headers alone with a checksum in front, as they stand in the column `head`.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = vec![0; CRC_BYTES];
         for header in &self.headers {
             header.encode_length_delimited(&mut out).expect("invariant: a vector takes everything");
         }
+        let crc = crc32fast::hash(&out[CRC_BYTES..]);
+        out[..CRC_BYTES].copy_from_slice(&crc.to_le_bytes());
         out
     }
 
-    pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<BatchHeader>> {
+    /// `None` when it is not what was written: a flipped bit would hide the entry from lookups.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<BatchHeader>> {
+        let (crc, mut rest) = bytes.split_first_chunk::<CRC_BYTES>()?;
+        if crc32fast::hash(rest) != u32::from_le_bytes(*crc) {
+            return None;
+        }
         let mut headers = Vec::new();
-        while !bytes.is_empty() {
-            headers.push(BatchHeader::decode_length_delimited(&mut bytes).ok()?);
+        while !rest.is_empty() {
+            headers.push(BatchHeader::decode_length_delimited(&mut rest).ok()?);
         }
         Some(headers)
     }

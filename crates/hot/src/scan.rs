@@ -1,7 +1,7 @@
 //! Which batches of the log a reader wants.
 
 use watershed_schema::proto::{BatchHeader, SealedBatch};
-use watershed_schema::{Seq, TenantId};
+use watershed_schema::{KeyFilter, Seq, TenantId};
 
 /// What to read. Batches that cannot match are left out; those that are returned may hold rows that do not.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct ScanRequest {
     pub types: u32,
     /// Only with one of these trace or session hashes; empty = all.
     pub keys: Vec<u64>,
+    /// Only with one of these event-name hashes; empty = all.
+    pub names: Vec<u64>,
     /// Stop after so many bytes of payload; at least one entry is read.
     pub bytes_max: usize,
 }
@@ -36,6 +38,7 @@ impl ScanRequest {
             max_ts_us: None,
             types: 0,
             keys: Vec::new(),
+            names: Vec::new(),
             bytes_max: 1024 * 1024,
         }
     }
@@ -47,9 +50,16 @@ impl ScanRequest {
         let types = self.types == 0 || self.types & header.event_types != 0;
         let late_enough = self.min_ts_us.is_none_or(|min| header.max_timestamp_us >= min);
         let early_enough = self.max_ts_us.is_none_or(|max| header.min_timestamp_us <= max);
-        let listed = |key: &u64| header.keys.binary_search(key).is_ok();
-        let keys = self.keys.is_empty() || header.keys_unknown || self.keys.iter().any(listed);
-        tenant && types && late_enough && early_enough && keys
+        tenant && types && late_enough && early_enough && self.may_hold(&header.filter)
+    }
+
+    fn may_hold(&self, filter: &[u8]) -> bool {
+        if self.keys.is_empty() && self.names.is_empty() {
+            return true;
+        }
+        let filter = KeyFilter::open(filter);
+        let any = |wanted: &[u64]| wanted.is_empty() || wanted.iter().any(|key| filter.may_hold(*key));
+        any(&self.keys) && any(&self.names)
     }
 }
 

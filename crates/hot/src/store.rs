@@ -13,7 +13,7 @@ use crate::{HotError, reader, writer};
 
 /// "WSHD": marks the file as ours.
 const APPLICATION_ID: i32 = 0x5753_4844;
-const VERSION: i32 = 1;
+const VERSION: i32 = 2;
 const PAGE_BYTES: i32 = 16 * 1024;
 
 /// Name in `meta` of the first number that is still here.

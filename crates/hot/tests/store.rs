@@ -12,16 +12,22 @@ use proptest::prelude::*;
 use prost::Message as _;
 use watershed_hot::{HotError, Options, ScanRequest, Store};
 use watershed_schema::proto::LogAppend;
-use watershed_schema::{BatchBuilder, Column, EntryKind, EventBatch, EventType, LogRecord, Lsn, Seq, TenantId, Term};
+use watershed_schema::{
+    BatchBuilder, Column, EntryKind, EventBatch, EventType, LogRecord, Lsn, Seq, TenantId, Term, key_hash, name_hash,
+};
 
 /// A batch of `rows` events of one kind, time and trace.
 fn batch(tenant: &str, event_type: EventType, time: i64, trace: &str, rows: u32) -> EventBatch {
+    named((tenant, "n"), event_type, time, trace, rows)
+}
+
+fn named((tenant, name): (&str, &str), event_type: EventType, time: i64, trace: &str, rows: u32) -> EventBatch {
     let mut builder = BatchBuilder::new(TenantId::new(tenant).unwrap(), 0);
     for row in 0..rows {
         builder.row(None, |event| {
             event.str(Column::Id, &format!("{trace}-{time}-{row}"));
             event.str(Column::EventType, event_type.as_str());
-            event.str(Column::EventName, "n");
+            event.str(Column::EventName, name);
             event.int(Column::Timestamp, time);
             event.str(Column::TraceId, trace);
         });
@@ -226,6 +232,7 @@ struct Spec {
     event_type: EventType,
     time: i64,
     trace: &'static str,
+    name: &'static str,
     rows: u32,
 }
 
@@ -233,27 +240,32 @@ fn spec() -> impl Strategy<Value = Spec> {
     let tenant = prop::sample::select(vec!["a", "b"]);
     let event_type = prop::sample::select(vec![EventType::Log, EventType::Trace, EventType::Cdc]);
     let trace = prop::sample::select(vec!["t1", "t2", "t3"]);
-    (tenant, event_type, 0..20i64, trace, 1..4u32).prop_map(|(tenant, event_type, time, trace, rows)| Spec {
+    let name = prop::sample::select(vec!["paid", "sent"]);
+    (tenant, event_type, 0..20i64, (trace, name), 1..4u32).prop_map(|(tenant, event_type, time, (trace, name), rows)| Spec {
         tenant,
         event_type,
         time,
         trace,
+        name,
         rows,
     })
 }
 
 fn request() -> impl Strategy<Value = ScanRequest> {
     let key = prop::option::of(prop::sample::select(vec!["t1", "t2", "nobody"]));
+    let name = prop::option::of(prop::sample::select(vec!["paid", "sent", "nothing"]));
     let tenant = prop::option::of(prop::sample::select(vec!["a", "b"]));
-    (1..30u64, 0..40u64, tenant, prop::option::of(0..20i64), prop::option::of(0..20i64), 0..8u32, key, 1..2000usize).prop_map(
-        |(from, length, tenant, min, max, types, key, bytes_max)| ScanRequest {
+    let time = || prop::option::of(0..20i64);
+    (1..30u64, 0..40u64, tenant, (time(), time()), 0..8u32, (key, name), 1..2000usize).prop_map(
+        |(from, length, tenant, (min, max), types, (key, name), bytes_max)| ScanRequest {
             from_seq: Seq(from),
             to_seq_exclusive: Seq(from + length),
             tenant: tenant.map(|tenant| TenantId::new(tenant).unwrap()),
             min_ts_us: min,
             max_ts_us: max,
             types,
-            keys: key.into_iter().map(watershed_schema::key_hash).collect(),
+            keys: key.into_iter().map(key_hash).collect(),
+            names: name.into_iter().map(name_hash).collect(),
             bytes_max,
         },
     )
@@ -273,7 +285,8 @@ fn naive(entries: &[Vec<Spec>], request: &ScanRequest) -> Vec<Seq> {
             && (request.types == 0 || request.types & spec.event_type.mask() != 0)
             && request.min_ts_us.is_none_or(|min| spec.time >= min)
             && request.max_ts_us.is_none_or(|max| spec.time <= max)
-            && (request.keys.is_empty() || request.keys.contains(&watershed_schema::key_hash(spec.trace)));
+            && (request.keys.is_empty() || request.keys.contains(&key_hash(spec.trace)))
+            && (request.names.is_empty() || request.names.contains(&name_hash(spec.name)));
         if matches {
             found.push(first);
         }
@@ -291,7 +304,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let store = open(folder.path());
-        let to_batch = |spec: &Spec| batch(spec.tenant, spec.event_type, spec.time, spec.trace, spec.rows);
+        let to_batch = |spec: &Spec| named((spec.tenant, spec.name), spec.event_type, spec.time, spec.trace, spec.rows);
         let to_record = |(lsn, specs): (u64, &Vec<Spec>)| append(lsn, &specs.iter().map(to_batch).collect::<Vec<_>>());
         write(&store, (1..).zip(&entries).map(to_record).collect()).unwrap();
         for mut request in requests {

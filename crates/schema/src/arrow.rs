@@ -1,15 +1,15 @@
 //! Rows to columns: Arrow record batches with a projection.
 
+mod column;
+
 use std::sync::Arc;
 
-use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
-};
-use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::wire::Malformed;
-use crate::{Column, EventBatch, Kind, Projection, Seq, ShardId, Value, payload};
+use crate::{Column, EventBatch, Kind, Projection, Row, Seq, ShardId, Value};
+use column::ColumnBuilder;
 
 /// Time zone of every time column, as Iceberg's `timestamptz` spells UTC in Arrow.
 pub const UTC: &str = "+00:00";
@@ -80,14 +80,32 @@ impl ColumnsBuilder {
         shard: ShardId,
         first_seq: Seq,
         batch: &EventBatch,
-        mut keep: impl FnMut(usize) -> bool,
+        mut keep: impl FnMut(usize, &Row<'_>) -> bool,
     ) -> Result<(), Malformed> {
-        let mut values = Vec::with_capacity(self.columns.len());
-        for (index, row) in batch.rows().enumerate().filter(|(index, _)| keep(*index)) {
-            row.project(&self.projection, &mut values)?;
-            let seq = (first_seq.0 + index as u64).cast_signed();
-            for ((column, builder), value) in self.projection.columns().iter().zip(&mut self.columns).zip(&values) {
-                builder.push(place(*column, shard, seq).or(*value))?;
+        let rows = batch.rows().enumerate().filter(|(index, row)| keep(*index, row));
+        self.extend(rows.map(|(index, row)| (shard, Seq(first_seq.0 + index as u64), row)))
+    }
+
+    /// Adds events with their places.
+    ///
+    /// # Errors
+    /// [`Malformed`] when a row is damaged.
+    pub fn extend<'a>(&mut self, rows: impl IntoIterator<Item = (ShardId, Seq, Row<'a>)>) -> Result<(), Malformed> {
+        // Most columns are empty in most rows: only those that a row has are touched.
+        let (mut values, mut present) = (vec![None; self.columns.len()], Vec::new());
+        for (shard, seq, row) in rows {
+            let mut take = |slot: usize, value: Value<'a>| {
+                if values[slot].replace(value).is_none() {
+                    present.push(slot);
+                }
+            };
+            row.visit(&self.projection, &mut take)?;
+            for (column, number) in [(Column::Shard, i64::from(shard.0)), (Column::Sequence, seq.0.cast_signed())] {
+                self.projection.place(column).into_iter().for_each(|slot| take(slot, Value::Int(number)));
+            }
+            for slot in present.drain(..) {
+                let value = values[slot].take().expect("invariant: what is present has a value");
+                self.columns[slot].put(self.rows, value)?;
             }
             self.rows += 1;
         }
@@ -96,89 +114,10 @@ impl ColumnsBuilder {
 
     /// The collected rows; the builder is empty afterwards.
     pub fn finish(&mut self) -> RecordBatch {
-        let options = RecordBatchOptions::new().with_row_count(Some(std::mem::take(&mut self.rows)));
-        let columns = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let rows = std::mem::take(&mut self.rows);
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let columns = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .expect("invariant: builders follow the schema and required columns are checked at birth")
-    }
-}
-
-fn place(column: Column, shard: ShardId, seq: i64) -> Option<Value<'static>> {
-    match column {
-        Column::Shard => Some(Value::Int(i64::from(shard.0))),
-        Column::Sequence => Some(Value::Int(seq)),
-        _ => None,
-    }
-}
-
-#[derive(Debug)]
-enum ColumnBuilder {
-    Text(StringBuilder),
-    Payload(StringBuilder, String),
-    Int(Int64Builder),
-    Int32(Int32Builder),
-    Float(Float64Builder),
-    Bool(BooleanBuilder),
-    Bytes(BinaryBuilder),
-    Time(TimestampMicrosecondBuilder),
-}
-
-impl ColumnBuilder {
-    fn new(kind: Kind) -> Self {
-        match kind {
-            Kind::Text | Kind::Json => Self::Text(StringBuilder::new()),
-            Kind::Payload => Self::Payload(StringBuilder::new(), String::new()),
-            Kind::Int => Self::Int(Int64Builder::new()),
-            Kind::Int32 => Self::Int32(Int32Builder::new()),
-            Kind::Float => Self::Float(Float64Builder::new()),
-            Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Bytes => Self::Bytes(BinaryBuilder::new()),
-            Kind::Time => Self::Time(TimestampMicrosecondBuilder::new().with_timezone(UTC)),
-        }
-    }
-
-    fn push(&mut self, value: Option<Value<'_>>) -> Result<(), Malformed> {
-        match (self, value) {
-            (Self::Text(builder), Some(Value::Text(text))) => builder.append_value(text),
-            (Self::Payload(builder, scratch), Some(Value::Payload(bytes))) => {
-                scratch.clear();
-                payload::to_json(bytes, scratch)?;
-                builder.append_value(&scratch);
-            }
-            (Self::Int(builder), Some(Value::Int(number))) => builder.append_value(number),
-            (Self::Int32(builder), Some(Value::Int(number))) => {
-                builder.append_value(i32::try_from(number).map_err(|_outside| Malformed("32-bit column out of range"))?);
-            }
-            (Self::Float(builder), Some(Value::Float(number))) => builder.append_value(number),
-            (Self::Bool(builder), Some(Value::Bool(truth))) => builder.append_value(truth),
-            (Self::Bytes(builder), Some(Value::Bytes(bytes))) => builder.append_value(bytes),
-            (Self::Time(builder), Some(Value::Int(micros))) => builder.append_value(micros),
-            (builder, _) => builder.push_null(),
-        }
-        Ok(())
-    }
-
-    fn push_null(&mut self) {
-        match self {
-            Self::Text(builder) | Self::Payload(builder, _) => builder.append_null(),
-            Self::Int(builder) => builder.append_null(),
-            Self::Int32(builder) => builder.append_null(),
-            Self::Float(builder) => builder.append_null(),
-            Self::Bool(builder) => builder.append_null(),
-            Self::Bytes(builder) => builder.append_null(),
-            Self::Time(builder) => builder.append_null(),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Self::Text(builder) | Self::Payload(builder, _) => Arc::new(builder.finish()),
-            Self::Int(builder) => Arc::new(builder.finish()),
-            Self::Int32(builder) => Arc::new(builder.finish()),
-            Self::Float(builder) => Arc::new(builder.finish()),
-            Self::Bool(builder) => Arc::new(builder.finish()),
-            Self::Bytes(builder) => Arc::new(builder.finish()),
-            Self::Time(builder) => Arc::new(builder.finish()),
-        }
     }
 }

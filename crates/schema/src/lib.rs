@@ -6,6 +6,7 @@ pub mod arrow;
 pub mod batch;
 mod columns;
 mod event_type;
+mod filter;
 mod ids;
 pub mod limits;
 mod log;
@@ -19,6 +20,7 @@ mod writer;
 pub use batch::{BatchBuilder, BatchError, EventBatch, OpenError, Shared};
 pub use columns::{Column, Kind, Origin, Spec};
 pub use event_type::{EVENT_TYPES, EventType};
+pub use filter::{KeyFilter, key_hash, name_hash};
 pub use ids::{Epoch, InvalidTenant, Lsn, NodeId, Seq, ShardId, TenantId, Term};
 pub use log::{EntryKind, LogRecord};
 pub use positions::Positions;
@@ -43,9 +45,3 @@ pub use wire_messages::watershed::v1 as proto;
 
 /// All of `proto/` as an encoded `FileDescriptorSet`, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
-
-/// Hash of a trace or session id: what headers list and lookups search.
-#[must_use]
-pub fn key_hash(id: &str) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(id.as_bytes())
-}

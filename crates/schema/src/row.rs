@@ -80,6 +80,12 @@ impl Projection {
         &self.columns
     }
 
+    /// Where a column's value goes.
+    #[must_use]
+    pub fn place(&self, column: Column) -> Option<usize> {
+        self.slot(u32::from(column.id()))
+    }
+
     fn slot(&self, field: u32) -> Option<usize> {
         let slot = *self.slots.get(usize::try_from(field).ok()?)?;
         (slot != ABSENT).then_some(usize::from(slot))
@@ -115,11 +121,19 @@ impl<'a> Row<'a> {
     pub fn project(&self, projection: &Projection, values: &mut Vec<Option<Value<'a>>>) -> Result<(), Malformed> {
         values.clear();
         values.resize(projection.columns.len(), None);
+        self.visit(projection, |slot, value| values[slot] = Some(value))
+    }
+
+    /// Calls `take` with every field that the projection wants and its place there; of one column the last wins.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the row is not what the writer wrote.
+    pub fn visit(&self, projection: &Projection, mut take: impl FnMut(usize, Value<'a>)) -> Result<(), Malformed> {
         for part in self.shared.into_iter().chain([self.own]) {
             let mut fields = Fields::new(part);
             while let Some((field, raw)) = fields.next_field()? {
                 if let Some(slot) = projection.slot(field) {
-                    values[slot] = Some(Value::of(projection.columns[slot].kind(), raw)?);
+                    take(slot, Value::of(projection.columns[slot].kind(), raw)?);
                 }
             }
         }

@@ -13,6 +13,7 @@ pub(crate) struct Facts {
     pub(crate) types: u32,
     pub(crate) trace: Option<u64>,
     pub(crate) session: Option<u64>,
+    pub(crate) name: Option<u64>,
 }
 
 /// Writes the columns of one event (or of a shared part).
@@ -105,6 +106,7 @@ impl EventWriter<'_> {
     fn observe(&mut self, column: Column, value: &str) {
         match column {
             Column::TraceId => self.facts.trace = Some(crate::key_hash(value)),
+            Column::EventName => self.facts.name = Some(crate::name_hash(value)),
             Column::SessionId => self.facts.session = Some(crate::key_hash(value)),
             Column::EventType => self.facts.types = crate::EventType::from_word(value).map_or(0, crate::EventType::mask),
             _ => {}

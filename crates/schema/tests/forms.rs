@@ -134,7 +134,7 @@ proptest! {
     fn every_form_says_the_same(events in proptest::collection::vec(event(), 1..4), cut in 1u16..178) {
         let batch = batch(&events, cut);
         let mut builder = ColumnsBuilder::new(Column::ALL);
-        builder.append(ShardId(7), Seq(41), &batch, |_| true).unwrap();
+        builder.append(ShardId(7), Seq(41), &batch, |_, _| true).unwrap();
         let record_batch = builder.finish();
         for (index, event) in events.iter().enumerate() {
             prop_assert_eq!(&from_projection(&batch, index), event);

@@ -5,10 +5,7 @@ use bytes::Bytes;
 use super::{BatchError, EventBatch, Index, RowPlace};
 use crate::row::Projection;
 use crate::writer::{EventWriter, Facts, SHARED_FIELD};
-use crate::{Column, EventType, TenantId, Value, limits, proto, wire};
-
-/// Most trace and session hashes that a header lists; above, readers must look inside.
-const KEYS_MAX: usize = 8192;
+use crate::{Column, EventType, KeyFilter, TenantId, Value, limits, proto, wire};
 
 /// Names a shared part of the batch under construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +19,7 @@ pub struct BatchBuilder {
     index: Index,
     shared_facts: Vec<Facts>,
     header: proto::BatchHeader,
+    keys: Vec<u64>,
 }
 
 impl std::fmt::Debug for Index {
@@ -40,6 +38,7 @@ impl BatchBuilder {
             body: Vec::with_capacity(capacity_bytes),
             index: Index { shared: Vec::new(), rows: Vec::new() },
             shared_facts: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -60,14 +59,15 @@ impl BatchBuilder {
     pub fn row(&mut self, shared: Option<Shared>, fill: impl FnOnce(&mut EventWriter<'_>)) {
         let mut facts = shared.map_or_else(Facts::default, |Shared(index)| self.shared_facts[index]);
         let mark = wire::begin_nested(&mut self.body, 2);
-        fill(&mut EventWriter { out: &mut self.body, facts: &mut facts });
+        // In front, so that a reader that opens the batch need not walk the whole row to find it.
         if let Some(Shared(index)) = shared {
             wire::put_tag(&mut self.body, SHARED_FIELD, wire::VARINT);
             wire::put_varint(&mut self.body, index as u64 + 1);
         }
+        fill(&mut EventWriter { out: &mut self.body, facts: &mut facts });
         wire::end_nested(&mut self.body, mark);
         self.index.rows.push(RowPlace { own: mark..self.body.len(), shared: shared.map(|Shared(index)| index) });
-        note(&mut self.header, &facts);
+        note(&mut self.header, &mut self.keys, &facts);
     }
 
     /// Events so far.
@@ -93,7 +93,7 @@ impl BatchBuilder {
     /// # Errors
     /// [`BatchError`] for no events, or more rows or bytes than allowed.
     pub fn finish(mut self) -> Result<EventBatch, BatchError> {
-        close(&mut self.header, self.index.rows.len(), self.body.len())?;
+        close(&mut self.header, self.keys, self.index.rows.len(), self.body.len())?;
         Ok(EventBatch {
             tenant: self.tenant,
             header: self.header,
@@ -113,20 +113,21 @@ fn empty_header(tenant: &TenantId) -> proto::BatchHeader {
     }
 }
 
-fn note(header: &mut proto::BatchHeader, facts: &Facts) {
+fn note(header: &mut proto::BatchHeader, keys: &mut Vec<u64>, facts: &Facts) {
     if let Some(timestamp) = facts.timestamp_us {
         header.min_timestamp_us = header.min_timestamp_us.min(timestamp);
         header.max_timestamp_us = header.max_timestamp_us.max(timestamp);
     }
     header.event_types |= facts.types;
-    for key in [facts.trace, facts.session].into_iter().flatten() {
-        if header.keys.last() != Some(&key) && header.keys.len() <= 2 * limits::BATCH_ROWS_MAX {
-            header.keys.push(key);
+    for key in [facts.trace, facts.session, facts.name].into_iter().flatten() {
+        // Neighbours are often of one trace: most repeats lie within the last row's three.
+        if !keys[keys.len().saturating_sub(3)..].contains(&key) {
+            keys.push(key);
         }
     }
 }
 
-fn close(header: &mut proto::BatchHeader, rows: usize, bytes: usize) -> Result<(), BatchError> {
+fn close(header: &mut proto::BatchHeader, keys: Vec<u64>, rows: usize, bytes: usize) -> Result<(), BatchError> {
     if rows == 0 {
         return Err(BatchError::Empty);
     }
@@ -135,12 +136,7 @@ fn close(header: &mut proto::BatchHeader, rows: usize, bytes: usize) -> Result<(
     }
     header.rows = u32::try_from(rows).ok().filter(|_| rows <= limits::BATCH_ROWS_MAX).ok_or(BatchError::TooManyRows(rows))?;
     header.body_bytes = u32::try_from(bytes).map_err(|_outside| BatchError::TooManyBytes(bytes))?;
-    header.keys.sort_unstable();
-    header.keys.dedup();
-    header.keys_unknown = header.keys.len() > KEYS_MAX;
-    if header.keys_unknown {
-        header.keys = Vec::new();
-    }
+    header.filter = KeyFilter::build(keys);
     Ok(())
 }
 
@@ -148,12 +144,12 @@ fn close(header: &mut proto::BatchHeader, rows: usize, bytes: usize) -> Result<(
 pub(super) fn header_of(tenant: &TenantId, body: &[u8], index: &Index) -> Result<proto::BatchHeader, BatchError> {
     let everything = Projection::new(Column::ALL);
     let mut values = Vec::new();
-    let mut header = empty_header(tenant);
+    let (mut header, mut keys) = (empty_header(tenant), Vec::new());
     for (number, place) in index.rows.iter().enumerate() {
         super::row_at(body, &index.shared, place).project(&everything, &mut values)?;
-        note(&mut header, &facts_of(number, &values)?);
+        note(&mut header, &mut keys, &facts_of(number, &values)?);
     }
-    close(&mut header, index.rows.len(), body.len())?;
+    close(&mut header, keys, index.rows.len(), body.len())?;
     Ok(header)
 }
 
@@ -161,7 +157,6 @@ fn facts_of(row: usize, values: &[Option<Value<'_>>]) -> Result<Facts, BatchErro
     let value = |column: Column| values[usize::from(column.id()) - 1];
     let text = |column: Column| value(column).and_then(Value::as_str).ok_or(BatchError::Lacks { row, column: column.name() });
     text(Column::Id)?;
-    text(Column::EventName)?;
     let event_type =
         EventType::from_word(text(Column::EventType)?).ok_or(BatchError::Lacks { row, column: "a known event_type" })?;
     let timestamp = value(Column::Timestamp).and_then(Value::as_int).ok_or(BatchError::Lacks { row, column: "timestamp" })?;
@@ -170,6 +165,7 @@ fn facts_of(row: usize, values: &[Option<Value<'_>>]) -> Result<Facts, BatchErro
         types: event_type.mask(),
         trace: text(Column::TraceId).ok().map(crate::key_hash),
         session: text(Column::SessionId).ok().map(crate::key_hash),
+        name: Some(crate::name_hash(text(Column::EventName)?)),
     })
 }
 

@@ -6,7 +6,7 @@ use watershed_schema::{Column, EventWriter, KeyValueWriter, Shared};
 use super::attributes::{Attributes, of_record};
 use super::resource::{copy, count};
 use super::{Fault, Work, walk};
-use crate::ids::{Id, hex, id_of};
+use crate::ids::{Id, hex, id_in};
 use crate::system::EventTime;
 
 #[derive(Default)]
@@ -119,7 +119,8 @@ impl<'a> Span<'a> {
         if self.trace_id.is_empty() || self.span_id.is_empty() {
             return work.digest.id(ordinal);
         }
-        id_of(&[b"span", self.trace_id, self.span_id, &self.start_ns.to_le_bytes(), &self.kind.to_le_bytes()])
+        let key: [&[u8]; 5] = [b"span", self.trace_id, self.span_id, &self.start_ns.to_le_bytes(), &self.kind.to_le_bytes()];
+        id_in(self.trace_id, &key)
     }
 
     fn write(&self, id: &Id, time: EventTime, row: &mut EventWriter<'_>) {
