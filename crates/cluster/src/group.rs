@@ -1,5 +1,6 @@
 //! A Raft group, hidden behind our own words: propose, read index, purge.
 
+mod fresh;
 mod log;
 mod machine;
 mod network;
@@ -62,11 +63,13 @@ impl Group {
             election_timeout_min: ELECTION_MIN_MS,
             election_timeout_max: ELECTION_MAX_MS,
             snapshot_policy: SnapshotPolicy::Never,
+            // A node that was cut off must not depose a leader that the others follow.
+            enable_pre_vote: Some(true),
             max_in_snapshot_log_to_keep: u64::MAX,
             ..Config::default()
         };
         let config = Arc::new(config.validate().expect("invariant: the timing above is consistent"));
-        let raft = Raft::new(me.0, config, network::NoPeers, log::Log { store }, machine).await;
+        let raft = Raft::new(me.0, config, network::NoPeers, log::Log::new(store), machine).await;
         Ok(Self { raft: raft.map_err(|error| stopped(&error))? })
     }
 

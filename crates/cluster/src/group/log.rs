@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::channel::oneshot;
+use futures::stream::{self, Stream, TryStreamExt as _};
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use serde::de::DeserializeOwned;
 use watershed_schema::Lsn;
 
+use super::fresh::Fresh;
 use super::storage::{Done, ReplicaStore};
 use super::types::{LogEntry, Position, Types, json, position, to_entry, to_record};
 
@@ -19,17 +21,52 @@ type Vote = openraft::type_config::alias::VoteOf<Types>;
 
 const VOTE: &str = "raft.vote";
 const PURGED: &str = "raft.purged";
+/// Bytes of the log that are read at a time to be applied.
+const PIECE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The log of one replica.
 #[derive(Clone)]
 pub(crate) struct Log {
-    pub(crate) store: Arc<dyn ReplicaStore>,
+    store: Arc<dyn ReplicaStore>,
+    fresh: Fresh,
 }
 
 impl Log {
+    pub(crate) fn new(store: Arc<dyn ReplicaStore>) -> Self {
+        Self { store, fresh: Fresh::default() }
+    }
+
+    /// Entries `[from, to)`, up to `bytes_max` of those on disk: from memory what is there.
+    fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
+        let fresh = self.fresh.range(from, to);
+        let on_disk = fresh.first().map_or(to, |first| first.log_id.index);
+        if from >= on_disk {
+            return Ok(fresh);
+        }
+        let records = self.store.records(Lsn(from), Lsn(on_disk), bytes_max)?;
+        let whole = records.last().is_none_or(|last| last.lsn.0 + 1 == on_disk);
+        let older = records.into_iter().map(to_entry);
+        older.chain(fresh.into_iter().filter(|_| whole).map(Ok)).collect()
+    }
+
     fn stored<T: DeserializeOwned>(&self, key: &str) -> io::Result<Option<T>> {
         self.store.meta(key)?.map(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::other)).transpose()
     }
+}
+
+/// First index, and the one behind the last.
+fn bounds(range: &impl RangeBounds<u64>) -> (u64, u64) {
+    let from = match range.start_bound() {
+        Bound::Included(from) => *from,
+        Bound::Excluded(before) => before + 1,
+        Bound::Unbounded => 0,
+    };
+    let to = match range.end_bound() {
+        Bound::Included(last) => last + 1,
+        Bound::Excluded(to) => *to,
+        Bound::Unbounded => u64::MAX,
+    };
+    (from, to)
 }
 
 /// Calls and waits until it is durable.
@@ -48,18 +85,22 @@ impl RaftLogReader<Types> for Log {
         &mut self,
         range: RB,
     ) -> io::Result<Vec<LogEntry>> {
-        let from = match range.start_bound() {
-            Bound::Included(from) => *from,
-            Bound::Excluded(before) => before + 1,
-            Bound::Unbounded => 0,
-        };
-        let to = match range.end_bound() {
-            Bound::Included(last) => last + 1,
-            Bound::Excluded(to) => *to,
-            Bound::Unbounded => u64::MAX,
-        };
-        let records = self.store.records(Lsn(from), Lsn(to), usize::MAX)?;
-        records.into_iter().map(to_entry).collect()
+        let (from, to) = bounds(&range);
+        self.read(from, to, usize::MAX)
+    }
+
+    /// A long log is applied a piece at a time: after a restart it may be larger than the memory.
+    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<LogEntry>> + OptionalSend
+    where
+        RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        let (log, (from, to)) = (self.clone(), bounds(&range));
+        let pieces = stream::try_unfold(from, move |from| {
+            let piece = if from < to { log.read(from, to, PIECE_BYTES) } else { Ok(Vec::new()) };
+            let next = |piece: &Vec<LogEntry>| piece.last().map(|last| last.log_id.index + 1);
+            std::future::ready(piece.map(|piece| next(&piece).map(|next| (piece, next))))
+        });
+        Box::pin(pieces.map_ok(|piece| stream::iter(piece.into_iter().map(Ok))).try_flatten())
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -72,7 +113,8 @@ impl RaftLogStorage<Types> for Log {
 
     async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
         let last_purged_log_id: Option<Position> = self.stored(PURGED)?;
-        let last = self.store.last()?.map(|(lsn, term)| position(lsn, term));
+        let stored = self.store.last()?.map(|(lsn, term)| position(lsn, term));
+        let last = self.fresh.last().map(|entry| entry.log_id).or(stored);
         Ok(LogState { last_purged_log_id, last_log_id: last.or(last_purged_log_id) })
     }
 
@@ -89,18 +131,28 @@ impl RaftLogStorage<Types> for Log {
         I: IntoIterator<Item = LogEntry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let records = entries.into_iter().map(to_record).collect();
-        self.store.append(records, Box::new(move |result| callback.io_completed(result)));
+        let entries: Vec<LogEntry> = entries.into_iter().collect();
+        self.fresh.append(&entries);
+        let (end, fresh) = (entries.last().map_or(0, |last| last.log_id.index + 1), self.fresh.clone());
+        let done = move |result: io::Result<()>| {
+            if result.is_ok() {
+                fresh.durable(end);
+            }
+            callback.io_completed(result);
+        };
+        self.store.append(entries.into_iter().map(to_record).collect(), Box::new(done));
         Ok(())
     }
 
     async fn truncate_after(&mut self, last: Option<Position>) -> io::Result<()> {
         let from = Lsn(last.map_or(0, |last| last.index + 1));
+        self.fresh.truncate(from.0);
         durable(|done| self.store.truncate_from(from, done)).await
     }
 
     async fn purge(&mut self, upto: Position) -> io::Result<()> {
         put(&*self.store, PURGED, json(&upto)).await?;
+        self.fresh.purge(upto.index);
         self.store.purge_upto(Lsn(upto.index))
     }
 }

@@ -147,7 +147,7 @@ impl StoreBuilder<Types, log::Log, machine::Machine> for Fresh {
     async fn build(&self) -> Result<((), log::Log, machine::Machine), openraft::StorageError<Types>> {
         let store: Arc<dyn ReplicaStore> = Arc::new(Memory::default());
         let machine = machine::Machine::open(Arc::clone(&store), Box::new(Journal::default())).expect("nothing to read");
-        Ok(((), log::Log { store }, machine))
+        Ok(((), log::Log::new(store), machine))
     }
 }
 
