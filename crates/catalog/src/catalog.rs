@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
-use iceberg::spec::{TableMetadata, TableMetadataBuilder};
+use iceberg::spec::{TableMetadata, TableMetadataBuilder, TableMetadataRef};
 use iceberg::table::Table;
 use iceberg::{
     Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, Runtime, TableCommit, TableCreation,
@@ -27,6 +28,8 @@ pub struct SqliteCatalog {
     warehouse: String,
     io: FileIO,
     runtime: Runtime,
+    /// The metadata file that was read last: such a file never changes, and it is read for every query.
+    newest: Arc<Mutex<Option<(String, TableMetadataRef)>>>,
 }
 
 impl SqliteCatalog {
@@ -38,7 +41,7 @@ impl SqliteCatalog {
     pub async fn open(path: &Path, name: &str, warehouse: &str, io: FileIO) -> Result<Self> {
         let db = Db::open(path).await?;
         let warehouse = warehouse.trim_end_matches('/').to_owned();
-        Ok(Self { db, name: name.to_owned(), warehouse, io, runtime: Runtime::try_current()? })
+        Ok(Self { db, name: name.to_owned(), warehouse, io, runtime: Runtime::try_current()?, newest: Arc::default() })
     }
 
     async fn location_of(&self, table: &TableIdent) -> Result<Option<String>> {
@@ -52,7 +55,17 @@ impl SqliteCatalog {
         (self.name.clone(), table.namespace().join("."), table.name().to_owned())
     }
 
-    fn table(&self, ident: &TableIdent, metadata: TableMetadata, location: String) -> Result<Table> {
+    async fn metadata(&self, location: &str) -> Result<TableMetadataRef> {
+        let newest = || self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = newest().as_ref().filter(|(at, _)| at == location) {
+            return Ok(Arc::clone(known));
+        }
+        let read = TableMetadataRef::from(TableMetadata::read_from(&self.io, location).await?);
+        *newest() = Some((location.to_owned(), Arc::clone(&read)));
+        Ok(read)
+    }
+
+    fn table(&self, ident: &TableIdent, metadata: impl Into<TableMetadataRef>, location: String) -> Result<Table> {
         Table::builder()
             .identifier(ident.clone())
             .metadata(metadata)
@@ -168,8 +181,7 @@ impl Catalog for SqliteCatalog {
 
     async fn load_table(&self, ident: &TableIdent) -> Result<Table> {
         let location = self.location_of(ident).await?.ok_or_else(|| no_table(ident))?;
-        let metadata = TableMetadata::read_from(&self.io, &location).await?;
-        self.table(ident, metadata, location)
+        self.table(ident, self.metadata(&location).await?, location)
     }
 
     async fn drop_table(&self, ident: &TableIdent) -> Result<()> {

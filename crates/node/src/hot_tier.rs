@@ -18,8 +18,8 @@ impl std::fmt::Debug for LocalShards {
 
 #[async_trait]
 impl HotTier for LocalShards {
-    async fn tails(&self, tenant: &TenantId) -> Result<Vec<HotRange>, HotTierError> {
-        let homes = self.0.ring().query_shards(tenant, None);
+    async fn tails(&self, tenant: &TenantId, trace: Option<&str>) -> Result<Vec<HotRange>, HotTierError> {
+        let homes = self.0.ring().query_shards(tenant, trace.map(str::as_bytes));
         let tail = async |shard: &ShardHandle| {
             let to = shard.read_index().await.map_err(|error| HotTierError::Unavailable(error.to_string()))?;
             Ok(HotRange { shard: shard.id(), trimmed: shard.positions().trimmed(), to })
@@ -38,6 +38,7 @@ impl HotTier for LocalShards {
             max_ts_us: request.to_us.map(|end| end.saturating_sub(1)),
             types: request.event_types,
             keys: request.keys.clone(),
+            names: request.names.clone(),
             ..ScanRequest::from(request.from_seq)
         };
         match handle.read(scan).await {

@@ -8,14 +8,14 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::prelude::{DataFrame, SQLOptions, SessionConfig, SessionContext, col, lit};
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::time::Instant;
 use watershed_lake::Lake;
-use watershed_schema::{Column, TenantId, proto};
+use watershed_schema::TenantId;
 
 use crate::table::Events;
-use crate::{HotTier, QueryError, events, guard};
+use crate::{HotTier, QueryError, guard};
 
 /// What one query may use.
 #[derive(Clone, Copy, Debug)]
@@ -39,37 +39,13 @@ pub struct Rows {
 /// SQL over `events`. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    hot: Arc<dyn HotTier>,
-    lake: Option<Arc<Lake>>,
-    limits: Limits,
+    pub(crate) hot: Arc<dyn HotTier>,
+    pub(crate) lake: Option<Arc<Lake>>,
+    pub(crate) limits: Limits,
 }
 
 /// A query whose rows were trimmed under it starts again this often.
-const ATTEMPTS: usize = 3;
-
-/// What is asked.
-#[derive(Clone, Copy)]
-enum Question<'a> {
-    Sql(&'a str),
-    /// Every row with this value, ordered by time.
-    AllWith(Column, &'a str),
-}
-
-impl Question<'_> {
-    async fn plan(self, session: SessionContext) -> datafusion::error::Result<DataFrame> {
-        match self {
-            Self::Sql(sql) => {
-                let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-                session.sql_with_options(sql, options).await
-            }
-            Self::AllWith(column, id) => {
-                let order = [Column::Timestamp, Column::Shard, Column::Sequence];
-                let rows = session.table("events").await?.filter(col(column.name()).eq(lit(id)))?;
-                rows.sort(order.iter().map(|by| col(by.name()).sort(true, false)).collect())
-            }
-        }
-    }
-}
+pub(crate) const ATTEMPTS: usize = 3;
 
 type First = Option<Result<RecordBatch, QueryError>>;
 
@@ -86,60 +62,37 @@ impl Engine {
     /// [`QueryError`]; further ones may come with the rows.
     pub async fn sql(&self, tenant: &TenantId, sql: &str, deadline: Option<Duration>) -> Result<Rows, QueryError> {
         guard::check(sql)?;
-        self.run(tenant, deadline, Question::Sql(sql)).await
+        self.run(tenant, deadline, sql).await
     }
 
-    /// All events of a trace, ordered by time.
-    ///
-    /// # Errors
-    /// [`QueryError`].
-    pub async fn trace(&self, tenant: &TenantId, trace_id: &str) -> Result<Vec<proto::Event>, QueryError> {
-        self.all_with(tenant, Column::TraceId, trace_id).await
-    }
-
-    /// All events of a session, ordered by time.
-    ///
-    /// # Errors
-    /// [`QueryError`].
-    pub async fn session(&self, tenant: &TenantId, session_id: &str) -> Result<Vec<proto::Event>, QueryError> {
-        self.all_with(tenant, Column::SessionId, session_id).await
-    }
-
-    async fn all_with(&self, tenant: &TenantId, column: Column, id: &str) -> Result<Vec<proto::Event>, QueryError> {
-        let mut rows = self.run(tenant, None, Question::AllWith(column, id)).await?;
-        let mut found = Vec::new();
-        while let Some(batch) = rows.batches.next().await {
-            found.extend(events::of(tenant, &batch?)?);
-        }
-        Ok(found)
-    }
-
-    async fn run(&self, tenant: &TenantId, deadline: Option<Duration>, question: Question<'_>) -> Result<Rows, QueryError> {
+    async fn run(&self, tenant: &TenantId, deadline: Option<Duration>, sql: &str) -> Result<Rows, QueryError> {
         let limit = deadline.map_or(self.limits.deadline, |asked| asked.min(self.limits.deadline));
         let (end, late) = (Instant::now() + limit, || QueryError::Deadline { ms: limit.as_millis() });
         for _ in 1..ATTEMPTS {
-            let started = tokio::time::timeout_at(end, self.start(tenant, question)).await;
+            let started = tokio::time::timeout_at(end, self.start(tenant, sql)).await;
             match started.map_err(|_elapsed| late())? {
                 Ok((Some(Err(error)), _)) | Err(error) if error.is_trimmed() => {}
                 other => return other.map(|(first, rest)| self.rows(first, rest, end, limit)),
             }
         }
-        let started = tokio::time::timeout_at(end, self.start(tenant, question)).await;
+        let started = tokio::time::timeout_at(end, self.start(tenant, sql)).await;
         started.map_err(|_elapsed| late())?.map(|(first, rest)| self.rows(first, rest, end, limit))
     }
 
     /// Plans, and takes the first rows: until they came nothing was told, so the query may start again.
-    async fn start(&self, tenant: &TenantId, question: Question<'_>) -> Result<(First, SendableRecordBatchStream), QueryError> {
+    async fn start(&self, tenant: &TenantId, sql: &str) -> Result<(First, SendableRecordBatchStream), QueryError> {
         let of = |error| QueryError::of(error, self.limits.memory_bytes);
-        let events = Events::pin(tenant, &self.hot, self.lake.as_deref()).await?;
+        let events = Events::pin(tenant, None, &self.hot, self.lake.as_deref()).await?;
         let session = self.session_context().map_err(of)?;
         session.register_table("events", Arc::new(events)).map_err(of)?;
-        let mut rows = question.plan(session).await.map_err(of)?.execute_stream().await.map_err(of)?;
+        let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let planned = session.sql_with_options(sql, options).await.map_err(of)?;
+        let mut rows = planned.execute_stream().await.map_err(of)?;
         let first = rows.next().await.map(|first| first.map_err(of));
         Ok((first, rows))
     }
 
-    fn session_context(&self) -> datafusion::error::Result<SessionContext> {
+    pub(crate) fn session_context(&self) -> datafusion::error::Result<SessionContext> {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_limit(self.limits.memory_bytes, 1.0)
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))

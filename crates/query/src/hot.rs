@@ -9,9 +9,9 @@ use watershed_schema::{EventBatch, Seq, ShardId, TenantId};
 /// Committed events of the hot tier.
 #[async_trait]
 pub trait HotTier: Send + Sync + Debug {
-    /// Where each shard stands that may hold rows of `tenant`, after a read index: everything acknowledged before
-    /// this call is below `to`.
-    async fn tails(&self, tenant: &TenantId) -> Result<Vec<HotRange>, HotTierError>;
+    /// Where each shard stands that may hold rows of `tenant` (of one trace, if named), after a read index: everything
+    /// acknowledged before this call is below `to`.
+    async fn tails(&self, tenant: &TenantId, trace: Option<&str>) -> Result<Vec<HotRange>, HotTierError>;
 
     /// Committed events from `request.from_seq` on. Blocks are the tenant's alone; they may begin before `from_seq`
     /// and hold rows that do not match.
@@ -46,6 +46,25 @@ pub struct HotRequest {
     pub event_types: u32,
     /// Hashes of trace or session ids, any of; empty = all.
     pub keys: Vec<u64>,
+    /// Hashes of event names, any of; empty = all.
+    pub names: Vec<u64>,
+}
+
+impl HotRequest {
+    /// All of a tenant's events `[from_seq, to_seq_exclusive)`.
+    #[must_use]
+    pub fn all(tenant: &TenantId, from_seq: Seq, to_seq_exclusive: Seq) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            from_seq,
+            to_seq_exclusive,
+            from_us: None,
+            to_us: None,
+            event_types: 0,
+            keys: Vec::new(),
+            names: Vec::new(),
+        }
+    }
 }
 
 /// One step of a scan.

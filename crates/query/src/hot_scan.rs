@@ -12,7 +12,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream;
 use watershed_schema::arrow::ColumnsBuilder;
-use watershed_schema::{Column, Seq, ShardId, TenantId};
+use watershed_schema::{Column, Row, Seq, ShardId, TenantId, Value, key_hash, name_hash};
 
 use crate::predicates::Predicates;
 use crate::table::TIER;
@@ -28,13 +28,12 @@ pub(crate) fn plan(
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let partition = |range: &HotRange| {
         let request = HotRequest {
-            tenant: tenant.clone(),
-            from_seq: range.trimmed,
-            to_seq_exclusive: range.to,
             from_us: predicates.from_us,
             to_us: predicates.to_us,
             event_types: predicates.type_mask(),
             keys: predicates.keys.clone(),
+            names: predicates.names.clone(),
+            ..HotRequest::all(tenant, range.trimmed, range.to)
         };
         let scan = ShardScan { hot: Arc::clone(hot), shard: range.shard, request, schema: Arc::clone(schema) };
         Arc::new(scan) as Arc<dyn PartitionStream>
@@ -96,11 +95,20 @@ impl ShardScan {
         let mut builder = ColumnsBuilder::new(&columns);
         let range = self.request.from_seq..self.request.to_seq_exclusive;
         for (first, batch) in &page.blocks {
-            let inside = |index: usize| range.contains(&Seq(first.0 + index as u64));
-            let appended = builder.append(self.shard, *first, batch, inside);
+            let wanted = |index: usize, row: &Row<'_>| range.contains(&Seq(first.0 + index as u64)) && self.may_match(row);
+            let appended = builder.append(self.shard, *first, batch, wanted);
             appended.map_err(|error| DataFusionError::Internal(format!("row in the log: {error}")))?;
         }
         self.with_tier(&builder.finish())
+    }
+
+    /// Ids and names are selective: rows that lack them need not become columns.
+    fn may_match(&self, row: &Row<'_>) -> bool {
+        let text = |column| row.get(column).ok().flatten().and_then(Value::as_str);
+        let HotRequest { keys, names, .. } = &self.request;
+        let key = || [Column::TraceId, Column::SessionId].into_iter().filter_map(text).any(|id| keys.contains(&key_hash(id)));
+        let name = || text(Column::EventName).is_some_and(|name| names.contains(&name_hash(name)));
+        (keys.is_empty() || key()) && (names.is_empty() || name())
     }
 
     fn with_tier(&self, rows: &RecordBatch) -> Result<RecordBatch> {

@@ -9,6 +9,7 @@ mod guard;
 mod hot;
 mod hot_scan;
 mod lake_scan;
+mod lookup;
 mod predicates;
 mod table;
 

@@ -2,7 +2,7 @@
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, expr::InList};
-use watershed_schema::{Column, EventType, key_hash};
+use watershed_schema::{Column, EventType, key_hash, name_hash};
 
 /// Necessary conditions of a query's rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub(crate) struct Predicates {
     pub(crate) to_us: Option<i64>,
     pub(crate) event_types: Vec<EventType>,
     pub(crate) keys: Vec<u64>,
+    pub(crate) names: Vec<u64>,
 }
 
 impl Predicates {
@@ -65,6 +66,8 @@ impl Predicates {
             }
         } else if self.keys.is_empty() && (name == Column::TraceId.name() || name == Column::SessionId.name()) {
             self.keys = values.iter().map(|id| key_hash(id)).collect();
+        } else if self.names.is_empty() && name == Column::EventName.name() {
+            self.names = values.iter().map(|name| name_hash(name)).collect();
         }
     }
 
@@ -146,6 +149,8 @@ mod tests {
         let predicates = Predicates::of(&[both]);
         assert_eq!(predicates.type_mask(), EventType::Log.mask() | EventType::Trace.mask());
         assert_eq!(predicates.keys, [key_hash("t")]);
+        let named = Predicates::of(&[col("event_name").eq(lit("paid")), col("event_name").eq(lit("sent"))]);
+        assert_eq!(named.names, [name_hash("paid")], "one necessary condition is enough");
         assert_eq!(Predicates::of(&[col("event_type").not_eq(lit("log"))]), Predicates::default());
         assert_eq!(Predicates::of(&[col("event_type").eq(lit("nonsense"))]), Predicates::default());
     }

@@ -23,16 +23,22 @@ pub(crate) const TIER: &str = "_tier";
 #[derive(Debug)]
 pub(crate) struct Events {
     pub(crate) tenant: TenantId,
-    hot: Arc<dyn HotTier>,
-    ranges: Vec<HotRange>,
-    pinned: Option<Pinned>,
+    pub(crate) hot: Arc<dyn HotTier>,
+    pub(crate) ranges: Vec<HotRange>,
+    pub(crate) pinned: Option<Pinned>,
     schema: SchemaRef,
 }
 
 impl Events {
     /// Hot tails first, the snapshot after: what is archived in between is in both and cut off by the watermark.
-    pub(crate) async fn pin(tenant: &TenantId, hot: &Arc<dyn HotTier>, lake: Option<&Lake>) -> Result<Self, QueryError> {
-        let tails = hot.tails(tenant).await?;
+    /// With a `trace`, only the shards that may hold it.
+    pub(crate) async fn pin(
+        tenant: &TenantId,
+        trace: Option<&str>,
+        hot: &Arc<dyn HotTier>,
+        lake: Option<&Lake>,
+    ) -> Result<Self, QueryError> {
+        let tails = hot.tails(tenant, trace).await?;
         let pinned = match lake {
             Some(lake) => Some(lake.pin().await?),
             None => None,

@@ -11,9 +11,8 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
-use watershed_lake::{CommitRequest, FileName, Lake, StagedRange, storage};
+use watershed_lake::{CommitRequest, Lake, Rows, StagedRange, storage};
 use watershed_query::{Engine, ErrorKind, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
-use watershed_schema::arrow::ColumnsBuilder;
 use watershed_schema::{BatchBuilder, Column, Epoch, EventBatch, Seq, ShardId, TenantId};
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -71,7 +70,7 @@ impl Hot {
 
 #[async_trait]
 impl HotTier for Hot {
-    async fn tails(&self, _: &TenantId) -> Result<Vec<HotRange>, HotTierError> {
+    async fn tails(&self, _: &TenantId, _: Option<&str>) -> Result<Vec<HotRange>, HotTierError> {
         Ok(vec![HotRange { shard: SHARD, trimmed: self.first(), to: self.tail() }])
     }
 
@@ -96,14 +95,11 @@ impl HotTier for Hot {
 /// Commits everything below `to` that the lake does not have.
 async fn archive(hot: &Hot, lake: &Lake, to: Seq) {
     let from = lake.watermark().await.expect("reads").get(&SHARD).copied().unwrap_or(Seq::FIRST);
-    let mut columns = ColumnsBuilder::new(Column::ALL);
-    for (first, batch) in hot.blocks.lock().expect("not poisoned").iter() {
-        columns.append(SHARD, *first, batch, |row| (from..to).contains(&Seq(first.0 + row as u64))).expect("whole");
-    }
-    let name = FileName { shard: SHARD, from_seq: from, to_seq: to, epoch: Epoch(1) };
-    let files = lake.write(vec![columns.finish()], name).await.expect("writes");
+    let blocks = hot.blocks.lock().expect("not poisoned").clone();
+    let rows = Rows { shard: SHARD, from_seq: from, to_seq: to, blocks };
+    let files = lake.write(&rows, Epoch(1)).await.expect("writes");
     let range = StagedRange { shard: SHARD, from_seq: from, to_seq: to, files };
-    let request = CommitRequest { ranges: vec![range], epoch: Epoch(1), commit_id: Uuid::now_v7() };
+    let request = CommitRequest { ranges: vec![range], replayed: Vec::new(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
     lake.commit(&request).await.expect("commits");
 }
 
@@ -190,6 +186,8 @@ const CLAUSES: &[(&str, &str)] = &[
     ),
     ("timestamp <= '1970-01-01T12:00:00Z'", "extract(epoch FROM timestamp) <= 43200"),
     ("'1970-01-01T12:00:00Z' < timestamp", "extract(epoch FROM timestamp) > 43200"),
+    ("event_name = 'name 2' AND session_id = 'session-1'", "concat(event_name, session_id) = 'name 2session-1'"),
+    ("event_name IN ('name 1', 'name 3')", "concat(event_name, '') IN ('name 1', 'name 3')"),
     ("event_type <> 'log'", "concat(event_type, '') <> 'log'"),
     ("event_type = 'nonsense'", "concat(event_type, '') = 'nonsense'"),
     ("_tier = 'lake' AND event_type = 'log'", "concat(_tier, event_type) = 'lakelog'"),
