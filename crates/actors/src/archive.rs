@@ -4,18 +4,22 @@
 //! Iceberg commit, `Archived` through the shard's log. What a step leaves behind is enough to go on from there.
 
 mod commit;
+mod letters;
 mod stage;
 
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
-use watershed_lake::{Lake, LakeError};
-use watershed_schema::Epoch;
+use watershed_lake::{DeadLetters, Lake, LakeError};
+use watershed_schema::proto::{DeadLetter, Replayed};
+use watershed_schema::{Epoch, Seq, ShardId};
 
-use crate::Settings;
 use crate::shard::{ReadError, ShardHandle};
+use crate::{Settings, StartError};
 
 const TICK: Duration = Duration::from_secs(1);
 const WAIT_MAX_TICKS: u32 = 60;
@@ -29,12 +33,12 @@ pub(crate) enum ArchiveError {
     Propose(#[from] watershed_cluster::GroupError),
     #[error("lake: {0}")]
     Lake(#[from] LakeError),
-    #[error("row: {0}")]
-    Row(#[from] watershed_schema::wire::Malformed),
+    #[error("dead letters: {0}")]
+    Letters(#[from] io::Error),
     #[error("encoder thread: {0}")]
     Thread(#[from] tokio::task::JoinError),
     #[error("shard {0}: the lake is ahead of this data folder: it belongs to another cluster, or the folder was lost")]
-    LakeAhead(watershed_schema::ShardId),
+    LakeAhead(ShardId),
 }
 
 pub(crate) enum Message {
@@ -42,6 +46,8 @@ pub(crate) enum Message {
     Tick,
     /// Archive all that is committed now.
     Flush(RpcReplyPort<bool>),
+    /// Write dead letters into the lake after all; empty = all of them.
+    Replay(Vec<String>, RpcReplyPort<Result<Vec<Replayed>, String>>),
 }
 
 /// When a file set is closed.
@@ -50,12 +56,17 @@ struct Due {
     interval: Duration,
     rows: u64,
     bytes: usize,
+    /// Attempts after which rows that the lake refuses for good become a dead letter.
+    attempts: u32,
 }
 
 pub(crate) struct Archiver {
     shards: Vec<ShardHandle>,
     lake: Arc<Lake>,
+    letters: DeadLetters,
     due: Due,
+    /// Where a shard's next run was refused, and how often.
+    refused: BTreeMap<ShardId, (Seq, u32)>,
     /// Rounds that failed, one after another.
     failures: u32,
     /// Ticks to sit out after a failure.
@@ -82,6 +93,9 @@ impl Actor for ArchiverActor {
             Message::Flush(reply) => {
                 let done = archiver.round(true).await;
                 drop(reply.send(done));
+            }
+            Message::Replay(names, reply) => {
+                drop(reply.send(Box::pin(archiver.replay(&names)).await.map_err(|error| error.to_string())));
             }
         }
         Ok(())
@@ -116,10 +130,12 @@ impl Archiver {
             commit::recover(&self.shards, &self.lake).await?;
             self.recovered = true;
         }
-        for shard in &self.shards {
-            stage::stage(shard, &self.lake, self.due, everything, self.epoch()).await?;
+        // A shard that cannot go on does not hold up the others.
+        let mut staged = Ok(());
+        for shard in self.shards.clone() {
+            staged = staged.and(self.stage(&shard, everything).await);
         }
-        commit::commit(&self.shards, &self.lake, self.epoch()).await
+        staged.and(commit::commit(&self.shards, &self.lake, self.epoch()).await)
     }
 
     /// Until there is a control group: the term of shard 0, which grows with every start.
@@ -137,6 +153,7 @@ fn jitter(failures: u32) -> u32 {
 /// The archiver of a node.
 pub(crate) struct ArchiverHandle {
     actor: ActorRef<Message>,
+    letters: DeadLetters,
 }
 
 impl ArchiverHandle {
@@ -145,11 +162,39 @@ impl ArchiverHandle {
         lake: Arc<Lake>,
         settings: &Settings,
         supervisor: &ActorCell,
-    ) -> Result<Self, ractor::SpawnErr> {
-        let due = Due { interval: settings.flush_interval, rows: settings.archive_rows, bytes: settings.archive_bytes };
-        let archiver = Archiver { shards, lake, due, failures: 0, wait: 0, recovered: false };
+    ) -> Result<Self, StartError> {
+        let Settings { flush_interval: interval, archive_rows: rows, archive_bytes: bytes, archive_attempts: attempts, .. } =
+            *settings;
+        let letters = DeadLetters::open(&settings.data_dir.join("dead-letters"))?;
+        let archiver = Archiver {
+            shards,
+            lake,
+            letters: letters.clone(),
+            due: Due { interval, rows, bytes, attempts },
+            refused: BTreeMap::new(),
+            failures: 0,
+            wait: 0,
+            recovered: false,
+        };
         let (actor, _joined) = ArchiverActor::spawn_linked(None, ArchiverActor, archiver, supervisor.clone()).await?;
-        Ok(Self { actor })
+        Ok(Self { actor, letters })
+    }
+
+    /// What the lake refused.
+    pub(crate) fn dead_letters(&self, shards: &[ShardHandle]) -> io::Result<Vec<DeadLetter>> {
+        letters::list(shards, &self.letters)
+    }
+
+    pub(crate) fn dead_letter_count(&self, shards: &[ShardHandle]) -> io::Result<usize> {
+        letters::count(shards, &self.letters)
+    }
+
+    /// Writes dead letters into the lake after all.
+    pub(crate) async fn replay(&self, names: Vec<String>) -> Result<Vec<Replayed>, String> {
+        match self.actor.call(|reply| Message::Replay(names, reply), None).await {
+            Ok(CallResult::Success(done)) => done,
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err("the archiver is stopping".to_owned()),
+        }
     }
 
     pub(crate) async fn flush(&self) -> bool {

@@ -10,6 +10,7 @@ use ractor::{Actor as _, ActorRef};
 use tokio::sync::watch;
 use watershed_cluster::Ring;
 use watershed_lake::Lake;
+use watershed_schema::proto::{DeadLetter, Replayed};
 use watershed_schema::{Column, EventBatch, Row, ShardId, TenantId, Value};
 
 use crate::archive::ArchiverHandle;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub archive_rows: u64,
     /// Bytes of rows that close a file set early.
     pub archive_bytes: usize,
+    /// Attempts after which rows that the lake refuses for good become a dead letter.
+    pub archive_attempts: u32,
 }
 
 /// Why a node does not start.
@@ -149,6 +152,33 @@ impl Node {
         match &self.inner.archiver {
             Some(archiver) => archiver.flush().await,
             None => false,
+        }
+    }
+
+    /// What the lake refused for good.
+    ///
+    /// # Errors
+    /// When the letters cannot be read.
+    pub fn dead_letters(&self) -> std::io::Result<Vec<DeadLetter>> {
+        self.inner.archiver.as_ref().map_or_else(|| Ok(Vec::new()), |archiver| archiver.dead_letters(self.shards()))
+    }
+
+    /// How many dead letters there are.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn dead_letter_count(&self) -> std::io::Result<usize> {
+        self.inner.archiver.as_ref().map_or(Ok(0), |archiver| archiver.dead_letter_count(self.shards()))
+    }
+
+    /// Writes dead letters into the lake after all; no names: all of them.
+    ///
+    /// # Errors
+    /// Why none could be tried; why a single one was refused stands in its answer.
+    pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<Replayed>, String> {
+        match &self.inner.archiver {
+            Some(archiver) => archiver.replay(names).await,
+            None => Err("this node has no lake".to_owned()),
         }
     }
 

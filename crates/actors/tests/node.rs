@@ -22,6 +22,7 @@ fn settings(dir: &Path) -> Settings {
         flush_interval: Duration::from_secs(3600),
         archive_rows: 1_000,
         archive_bytes: 1 << 20,
+        archive_attempts: 5,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod doctor;
+pub(crate) mod lake;
 pub(crate) mod query;
 pub(crate) mod send;
 pub(crate) mod serve;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use watershed_client::Client;
 
-use commands::{bench, doctor, query, send, serve, settings, status, tail, trace};
+use commands::{bench, doctor, lake, query, send, serve, settings, status, tail, trace};
 use out::Failure;
 
 const EXAMPLES: &str = "Examples:
@@ -51,6 +51,9 @@ enum Command {
     /// Show where each shard stands.
     #[command(after_help = status::EXAMPLES)]
     Status(status::Flags),
+    /// Look after the lake.
+    #[command(after_help = lake::EXAMPLES)]
+    Lake(lake::Flags),
     /// Check disk, clock, ports and catalog.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(settings::Flags),
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Trace(flags) => block_on(trace::run(flags)),
         Command::Send(flags) => block_on(send::run(flags)),
         Command::Status(flags) => block_on(status::run(flags)),
+        Command::Lake(flags) => block_on(lake::run(flags)),
         Command::Bench(flags) => block_on(bench::run(flags)),
     };
     match done {

@@ -10,7 +10,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut batch = BatchBuilder::new(TenantId::new("shop")?, 1024);
     batch.row(None, |row| {
         row.str(Column::Id, "order-1-placed");
-        row.str(Column::EventType, "domain");
+        row.str(Column::EventType, "track");
         row.str(Column::EventName, "order.placed");
         row.int(Column::Timestamp, 1_700_000_000_000_000);
     });

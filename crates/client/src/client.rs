@@ -7,6 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use watershed_schema::{EventBatch, limits, proto};
 
 use crate::services::ingest_service_client::IngestServiceClient;
+use crate::services::lake_service_client::LakeServiceClient;
 use crate::services::query_service_client::QueryServiceClient;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
 use crate::{Error, Filter, QueryStream, Start, Subscription};
@@ -79,7 +80,7 @@ impl Client {
     /// let mut batch = BatchBuilder::new(TenantId::new("shop")?, 1024);
     /// batch.row(None, |row| {
     ///     row.str(Column::Id, "order-1");
-    ///     row.str(Column::EventType, "domain");
+    ///     row.str(Column::EventType, "track");
     ///     row.str(Column::EventName, "order.placed");
     ///     row.int(Column::Timestamp, 1_700_000_000_000_000);
     /// });
@@ -171,6 +172,27 @@ impl Client {
     /// [`Error::Status`].
     pub async fn status(&self) -> Result<proto::StatusResponse, Error> {
         Ok(self.query_service().status(proto::StatusRequest {}).await?.into_inner())
+    }
+
+    /// Rows that the lake refused for good, as runs with the reason.
+    ///
+    /// # Errors
+    /// [`Error::Status`].
+    pub async fn dead_letters(&self) -> Result<Vec<proto::DeadLetter>, Error> {
+        Ok(self.lake_service().list_dead_letters(proto::ListDeadLettersRequest {}).await?.into_inner().letters)
+    }
+
+    /// Writes dead letters into the lake after all, each exactly once; no names: all of them.
+    ///
+    /// # Errors
+    /// [`Error::Status`]; what is refused again says so in its answer.
+    pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<proto::Replayed>, Error> {
+        let request = proto::ReplayDeadLettersRequest { names };
+        Ok(self.lake_service().replay_dead_letters(request).await?.into_inner().replayed)
+    }
+
+    fn lake_service(&self) -> LakeServiceClient<Service> {
+        LakeServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
     }
 
     fn query_service(&self) -> QueryServiceClient<Service> {

@@ -21,7 +21,7 @@ pub use client::{Client, MESSAGE_BYTES_MAX, Published};
 pub use error::Error;
 pub use query::QueryStream;
 pub use subscription::{Item, Start, Subscription};
-pub use watershed_schema::proto::{Event, Filter, ShardStatus, StatusResponse};
+pub use watershed_schema::proto::{DeadLetter, Event, Filter, Replayed, ShardStatus, StatusResponse};
 
 /// Stubs of the services of `proto/`; the servers are there for tests and for whoever wants to stand in for us.
 #[allow(

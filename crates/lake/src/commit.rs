@@ -34,6 +34,8 @@ pub struct StagedRange {
 pub struct CommitRequest {
     /// Ranges; those of one shard in order.
     pub ranges: Vec<StagedRange>,
+    /// Files of rows below the watermark that were refused before ([`Lake::replay`]).
+    pub replayed: Vec<StagedFile>,
     /// Epoch of the committer.
     pub epoch: Epoch,
     /// Name of this commit.
@@ -83,7 +85,7 @@ impl Lake {
     }
 }
 
-fn applied(table: &Table, id: Uuid) -> Option<Committed> {
+pub(crate) fn applied(table: &Table, id: Uuid) -> Option<Committed> {
     let (id, metadata) = (id.to_string(), table.metadata());
     let ours = |properties: &HashMap<String, String>| properties.get(COMMIT_ID) == Some(&id);
     let snapshot = metadata.snapshots().find(|snapshot| ours(&snapshot.summary().additional_properties));
@@ -120,5 +122,6 @@ fn files(table: &Table, request: &CommitRequest) -> Result<Vec<DataFile>, LakeEr
     let (spec, kind, schema) =
         (metadata.default_partition_spec_id(), metadata.default_partition_type(), metadata.current_schema());
     let read = |file: &StagedFile| deserialize_data_file_from_json(&file.0, spec, kind, schema);
-    Ok(request.ranges.iter().flat_map(|range| &range.files).map(read).collect::<Result<_, _>>()?)
+    let staged = request.ranges.iter().flat_map(|range| &range.files);
+    Ok(staged.chain(&request.replayed).map(read).collect::<Result<_, _>>()?)
 }

@@ -1,5 +1,6 @@
 //! What can go wrong.
 
+use iceberg::ErrorKind;
 use watershed_schema::{Epoch, Seq, ShardId};
 
 /// Why the lake did not do it.
@@ -8,9 +9,12 @@ pub enum LakeError {
     /// The table format, the catalog or the storage failed; for a commit the outcome is unknown.
     #[error("iceberg: {0}")]
     Iceberg(#[from] iceberg::Error),
-    /// Columns could not be sorted or converted.
+    /// Columns do not fit the table.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
+    /// A row is damaged.
+    #[error("row: {0}")]
+    Row(#[from] watershed_schema::wire::Malformed),
     /// A watermark could not be read or written as JSON.
     #[error("watermark: {0}")]
     Watermark(#[from] serde_json::Error),
@@ -32,6 +36,16 @@ pub enum LakeError {
         /// First sequence number that is not yet in the lake.
         watermark: Seq,
     },
+    /// A letter whose run is not below its shard's watermark yet: replayed now, its rows would be read twice.
+    #[error("shard {shard}: rows below {to} are not archived yet, watermark is {watermark}")]
+    NotArchived {
+        /// The shard.
+        shard: ShardId,
+        /// Behind the last row.
+        to: Seq,
+        /// First sequence number that is not yet in the lake.
+        watermark: Seq,
+    },
     /// A number in the table's properties is no number.
     #[error("table property {0} is malformed")]
     Property(&'static str),
@@ -42,5 +56,16 @@ impl LakeError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Iceberg(_))
+    }
+
+    /// Whether these very rows are the trouble, so that trying again as they are is in vain.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Row(_) | Self::Arrow(_) => true,
+            Self::Iceberg(error) => matches!(error.kind(), ErrorKind::DataInvalid | ErrorKind::FeatureUnsupported),
+            Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
+            Self::NotArchived { .. } | Self::Property(_) => false,
+        }
     }
 }

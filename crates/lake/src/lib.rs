@@ -3,18 +3,24 @@
 //! Must not know SQLite, actors or gRPC.
 
 mod commit;
+mod dead_letters;
+mod encoding;
 mod error;
 mod paths;
 mod pinned_catalog;
 mod read;
+mod replay;
+mod rows;
 pub mod schema;
 pub mod storage;
 mod table;
 mod write;
 
 pub use commit::{CommitRequest, Committed, StagedRange};
+pub use dead_letters::DeadLetters;
 pub use error::LakeError;
 pub use paths::FileName;
 pub use read::{FileFilter, FileToRead, Pinned};
+pub use rows::Rows;
 pub use table::{Lake, Watermark};
 pub use write::StagedFile;

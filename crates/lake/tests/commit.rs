@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
 use iceberg::Catalog;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
-use watershed_lake::{CommitRequest, FileFilter, FileName, Lake, LakeError, StagedRange, storage};
-use watershed_schema::{Column, Epoch, Seq, ShardId, arrow::schema_of};
+use watershed_lake::{CommitRequest, FileFilter, Lake, LakeError, Rows, StagedRange, storage};
+use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
 async fn lake(dir: &tempfile::TempDir) -> Lake {
     let warehouse = format!("file://{}/warehouse", dir.path().display());
@@ -17,25 +16,26 @@ async fn lake(dir: &tempfile::TempDir) -> Lake {
     Lake::open(catalog).await.expect("works")
 }
 
-fn rows(count: usize) -> RecordBatch {
-    let schema = schema_of(Column::ALL);
-    let text = |value: &str| Arc::new(StringArray::from(vec![value; count])) as ArrayRef;
-    let column = |column: &Column| match column {
-        Column::Timestamp => {
-            Arc::new(TimestampMicrosecondArray::from(vec![7_200_000_001; count]).with_timezone("+00:00")) as ArrayRef
-        }
-        Column::EventType => text("../log"),
-        other if other.required() => text("x"),
-        other => new_null_array(&watershed_schema::arrow::data_type(other.kind()), count),
-    };
-    RecordBatch::try_new(schema, Column::ALL.iter().map(column).collect()).expect("works")
+fn rows(from_seq: Seq, count: u64) -> Rows {
+    let mut batch = BatchBuilder::new(TenantId::default(), 0);
+    for row in 0..count {
+        batch.row(None, |event| {
+            event.str(Column::Id, &row.to_string());
+            event.str(Column::EventType, "../log");
+            event.str(Column::EventName, "x");
+            event.str(Column::Ns, "default");
+            event.int(Column::Timestamp, 7_200_000_001);
+        });
+    }
+    let blocks = vec![(from_seq, Arc::new(batch.finish().expect("rows")))];
+    Rows { shard: ShardId(0), from_seq, to_seq: Seq(from_seq.0 + count), blocks }
 }
 
 async fn request(lake: &Lake, from: u64, count: u64, epoch: u64) -> CommitRequest {
-    let (shard, from_seq, to_seq, epoch) = (ShardId(0), Seq(from), Seq(from + count), Epoch(epoch));
-    let name = FileName { shard, from_seq, to_seq, epoch };
-    let files = lake.write(vec![rows(usize::try_from(count).expect("works"))], name).await.expect("works");
-    CommitRequest { ranges: vec![StagedRange { shard, from_seq, to_seq, files }], epoch, commit_id: Uuid::now_v7() }
+    let rows = rows(Seq(from), count);
+    let files = lake.write(&rows, Epoch(epoch)).await.expect("works");
+    let range = StagedRange { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, files };
+    CommitRequest { ranges: vec![range], replayed: Vec::new(), epoch: Epoch(epoch), commit_id: Uuid::now_v7() }
 }
 
 async fn rows_in(lake: &Lake) -> u64 {

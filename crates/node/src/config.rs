@@ -39,6 +39,8 @@ pub struct Config {
     pub archive_rows: u64,
     /// Bytes of rows that close a file set early.
     pub archive_bytes: Bytes,
+    /// Attempts after which rows that the lake refuses for good are put aside as a dead letter.
+    pub archive_attempts: u32,
     /// Longest time a query may take.
     pub query_deadline: Span,
     /// Memory of one query.
@@ -66,6 +68,7 @@ impl Default for Config {
             flush_interval: Span::from_secs(60),
             archive_rows: 32_768,
             archive_bytes: Bytes(32 << 20),
+            archive_attempts: 5,
             query_deadline: Span::from_secs(30),
             query_memory: Bytes(128 << 20),
             query_rows: 1_000_000,

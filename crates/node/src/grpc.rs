@@ -1,5 +1,6 @@
 //! The gRPC face: OTLP, `watershed.v1`, health, reflection.
 
+mod lake;
 mod otlp;
 mod publish;
 mod query;
@@ -8,6 +9,7 @@ mod subscribe;
 
 use tonic::service::Routes;
 use watershed_actors::Node;
+use watershed_client::services::lake_service_server::LakeServiceServer;
 use watershed_client::services::query_service_server::QueryServiceServer;
 use watershed_query::Engine;
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
@@ -32,5 +34,6 @@ pub(crate) fn routes(context: &Context) -> anyhow::Result<Routes> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let query = QueryServiceServer::new(query::Query(context.clone())).max_encoding_message_size(MESSAGE_BYTES_MAX * 4);
-    Ok(Routes::from(router).add_service(reflection).add_service(query))
+    let lake = LakeServiceServer::new(lake::Keeper(context.node.clone()));
+    Ok(Routes::from(router).add_service(reflection).add_service(query).add_service(lake))
 }

@@ -86,6 +86,7 @@ async fn start(config: &Config, lake: Arc<Lake>) -> anyhow::Result<Node> {
         flush_interval: config.flush_interval.0,
         archive_rows: config.archive_rows,
         archive_bytes: config.archive_bytes.0,
+        archive_attempts: config.archive_attempts,
     };
     Ok(Node::start(settings, Some(lake)).await?)
 }

@@ -30,7 +30,7 @@ pub(super) async fn commit(shards: &[ShardHandle], lake: &Lake, epoch: Epoch) ->
     let watermark = lake.watermark().await?;
     let ranges: Vec<StagedRange> = shards.iter().flat_map(|shard| ranges(shard, below(&watermark, shard))).collect();
     if !ranges.is_empty() {
-        let request = CommitRequest { ranges, epoch, commit_id: Uuid::now_v7() };
+        let request = CommitRequest { ranges, replayed: Vec::new(), epoch, commit_id: Uuid::now_v7() };
         let snapshot = lake.commit(&request).await?.snapshot_id.unwrap_or_default();
         fail::fail_point!("archive::before_archived");
         tracing::debug!(snapshot, ranges = request.ranges.len(), "committed");

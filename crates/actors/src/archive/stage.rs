@@ -3,69 +3,63 @@
 use std::sync::Arc;
 
 use watershed_hot::ScanRequest;
-use watershed_lake::{FileName, Lake};
-use watershed_schema::arrow::ColumnsBuilder;
-use watershed_schema::{Column, Epoch, EventBatch, Seq};
+use watershed_lake::{Lake, Rows};
+use watershed_schema::{Epoch, Seq};
 
-use super::{ArchiveError, Due};
+use super::{ArchiveError, Archiver, Due};
 use crate::shard::{ShardHandle, StagedFiles};
 
-/// A run of events that becomes one file set.
-struct Run {
-    from_seq: Seq,
-    to_seq: Seq,
-    blocks: Vec<(Seq, Arc<EventBatch>)>,
-}
-
-/// Stages what is due, file set by file set.
-pub(super) async fn stage(
-    shard: &ShardHandle,
-    lake: &Arc<Lake>,
-    due: Due,
-    everything: bool,
-    epoch: Epoch,
-) -> Result<(), ArchiveError> {
-    let end = shard.positions().tail();
-    loop {
-        let staged = shard.positions().staged();
-        let rows = end.0.saturating_sub(staged.0);
-        let old = shard.unstaged_since().is_some_and(|since| since.elapsed() >= due.interval);
-        if rows == 0 || !(everything || old || rows >= due.rows) {
-            return Ok(());
+impl Archiver {
+    /// Stages what is due of a shard, file set by file set.
+    pub(super) async fn stage(&mut self, shard: &ShardHandle, everything: bool) -> Result<(), ArchiveError> {
+        let end = shard.positions().tail();
+        while let Some(from_seq) = self.next_run(shard, end, everything) {
+            self.letters.forget_unstaged(shard.id(), from_seq)?;
+            let rows = collect(shard, from_seq, end, self.due).await?;
+            let range = self.write(rows).await?;
+            fail::fail_point!("archive::before_staged");
+            shard.stage(&range).await?;
+            fail::fail_point!("archive::after_staged");
         }
-        let run = collect(shard, staged, end, due).await?;
-        let range = write(shard, lake, run, epoch).await?;
-        fail::fail_point!("archive::before_staged");
-        shard.stage(&range).await?;
-        fail::fail_point!("archive::after_staged");
+        Ok(())
+    }
+
+    /// Where the next run begins, when one is due.
+    fn next_run(&self, shard: &ShardHandle, end: Seq, everything: bool) -> Option<Seq> {
+        let staged = shard.positions().staged();
+        let waiting = end.0.saturating_sub(staged.0);
+        let old = || shard.unstaged_since().is_some_and(|since| since.elapsed() >= self.due.interval);
+        (waiting > 0 && (everything || waiting >= self.due.rows || old())).then_some(staged)
+    }
+
+    /// Files of a run; rows that were refused for good often enough become a dead letter.
+    async fn write(&mut self, rows: Rows) -> Result<StagedFiles, ArchiveError> {
+        let (shard, from_seq, to_seq) = (rows.shard, rows.from_seq, rows.to_seq);
+        let files = match write(&self.lake, rows.clone(), self.epoch()).await {
+            Err(ArchiveError::Lake(error)) if error.is_permanent() => self.refused(rows, error).await?,
+            done => done?,
+        };
+        self.refused.remove(&shard);
+        Ok(StagedFiles { from_seq, to_seq, files })
     }
 }
 
-async fn collect(shard: &ShardHandle, from_seq: Seq, end: Seq, due: Due) -> Result<Run, ArchiveError> {
-    let mut run = Run { from_seq, to_seq: from_seq, blocks: Vec::new() };
+/// A run of rows that becomes one file set.
+async fn collect(shard: &ShardHandle, from_seq: Seq, end: Seq, due: Due) -> Result<Rows, ArchiveError> {
+    let mut rows = Rows { shard: shard.id(), from_seq, to_seq: from_seq, blocks: Vec::new() };
     let mut bytes = 0;
-    while run.to_seq < end && run.to_seq.0 - from_seq.0 < due.rows && bytes < due.bytes {
-        let page = shard.read(ScanRequest { to_seq_exclusive: end, ..ScanRequest::from(run.to_seq) }).await?;
+    while rows.to_seq < end && rows.to_seq.0 - from_seq.0 < due.rows && bytes < due.bytes {
+        let page = shard.read(ScanRequest { to_seq_exclusive: end, ..ScanRequest::from(rows.to_seq) }).await?;
         bytes += page.blocks.iter().map(|(_, batch)| batch.body().len()).sum::<usize>();
-        run.blocks.extend(page.blocks);
-        run.to_seq = page.next;
+        rows.blocks.extend(page.blocks);
+        rows.to_seq = page.next;
     }
-    Ok(run)
+    Ok(rows)
 }
 
 /// Columns and Parquet are CPU work: it has a thread of its own.
-async fn write(shard: &ShardHandle, lake: &Arc<Lake>, run: Run, epoch: Epoch) -> Result<StagedFiles, ArchiveError> {
-    let (id, lake, runtime) = (shard.id(), Arc::clone(lake), tokio::runtime::Handle::current());
-    let name = FileName { shard: id, from_seq: run.from_seq, to_seq: run.to_seq, epoch };
-    let files = tokio::task::spawn_blocking(move || {
-        let mut columns = ColumnsBuilder::new(Column::ALL);
-        for (first, batch) in &run.blocks {
-            let inside = |index: usize| (run.from_seq..run.to_seq).contains(&Seq(first.0 + index as u64));
-            columns.append(id, *first, batch, inside)?;
-        }
-        drop(run.blocks);
-        Ok::<_, ArchiveError>(runtime.block_on(lake.write(vec![columns.finish()], name))?)
-    });
-    let files = files.await??.into_iter().map(|file| file.0).collect();
-    Ok(StagedFiles { from_seq: name.from_seq, to_seq: name.to_seq, files })
+pub(super) async fn write(lake: &Arc<Lake>, rows: Rows, epoch: Epoch) -> Result<Vec<String>, ArchiveError> {
+    let (lake, runtime) = (Arc::clone(lake), tokio::runtime::Handle::current());
+    let files = tokio::task::spawn_blocking(move || runtime.block_on(lake.write(&rows, epoch))).await??;
+    Ok(files.into_iter().map(|file| file.0).collect())
 }

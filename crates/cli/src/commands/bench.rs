@@ -1,6 +1,7 @@
 //! `watershed bench`: a node under load; the result is JSON. It starts a node of its own unless told otherwise.
 
 mod ingest;
+mod lake;
 mod query;
 mod spawned;
 mod tail;
@@ -76,12 +77,12 @@ impl Compression {
 struct Subject {
     target: Target,
     pid: u32,
-    _spawned: Option<spawned::Spawned>,
+    spawned: Option<spawned::Spawned>,
 }
 
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let subject = match (flags.endpoint, flags.pid) {
-        (Some(endpoint), Some(pid)) => Subject { target: Target { endpoint, tenant: None }, pid, _spawned: None },
+        (Some(endpoint), Some(pid)) => Subject { target: Target { endpoint, tenant: None }, pid, spawned: None },
         _ => spawned::start(&flags.set)?,
     };
     let mut result = match flags.what {

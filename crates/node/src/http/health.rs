@@ -15,15 +15,20 @@ pub(super) fn routes() -> Router<Context> {
         .route("/metrics", get(metrics))
 }
 
-/// Ready: takes new requests.
-async fn ready(State(context): State<Context>) -> (StatusCode, &'static str) {
+/// Ready: takes new requests. Dead letters are worth a word, they keep nobody out.
+async fn ready(State(context): State<Context>) -> (StatusCode, String) {
     if context.drain.has_begun() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
     if context.node.shards().iter().any(|shard| shard.is_full()) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "a disk is full\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "a disk is full\n".to_owned());
     }
-    (StatusCode::OK, "ok\n")
+    let letters = match context.node.dead_letter_count() {
+        Ok(0) => String::new(),
+        Ok(letters) => format!("{letters} dead letters: watershed lake dead-letters list\n"),
+        Err(error) => format!("dead letters cannot be read: {error}\n"),
+    };
+    (StatusCode::OK, format!("ok\n{letters}"))
 }
 
 async fn metrics(State(context): State<Context>) -> String {
@@ -37,6 +42,8 @@ fn gauges(context: &Context) {
     let budget = context.node.budget();
     metrics::gauge!("watershed_budget_used_bytes").set(budget.used() as f64);
     metrics::gauge!("watershed_budget_max_bytes").set(budget.max() as f64);
+    let letters = context.node.dead_letter_count().map_or(f64::NAN, |letters| letters as f64);
+    metrics::gauge!("watershed_dead_letters").set(letters);
     for shard in context.node.shards() {
         let (id, positions) = (shard.id().to_string(), shard.positions());
         let lag = positions.tail().0 - positions.archived().0;

@@ -10,7 +10,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{Compression, Subject, percentile};
+use super::{Compression, Subject, lake, percentile};
 use crate::commands::send;
 use crate::otlp::{Method, Sender};
 use crate::out::Failure;
@@ -34,6 +34,9 @@ pub(super) struct Flags {
     /// How requests are compressed.
     #[arg(long, value_enum, default_value_t = Compression::None)]
     compression: Compression,
+    /// Wait until everything is in the lake, and weigh it there.
+    #[arg(long)]
+    until_archived: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -68,6 +71,7 @@ pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failu
     let records = totals.records.load(Ordering::Relaxed);
     let status = subject.target.connect().await?.status().await?;
     let hot: u64 = status.shards.iter().map(|shard| shard.hot_bytes).sum();
+    let lake = if flags.until_archived { Some(lake::weigh(subject, records, end).await?) } else { None };
     Ok(json!({
         "bench": "ingest",
         "signal": if flags.signal == Signal::Traces { "traces" } else { "logs" },
@@ -78,6 +82,7 @@ pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failu
         "server_cpu_us_per_record": cpu.map(|cpu| cpu as f64 / records as f64),
         "ack_ms": { "p50": percentile(&mut latencies, 0.5), "p99": percentile(&mut latencies, 0.99), "max": percentile(&mut latencies, 1.0) },
         "hot_file_bytes_per_record": hot as f64 / records as f64,
+        "lake": lake,
         "resident_bytes": { "idle": idle, "series_each_second": memory },
     }))
 }

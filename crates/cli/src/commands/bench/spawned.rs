@@ -1,6 +1,7 @@
 //! A node of our own binary, on free ports, over a folder that goes with it.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
@@ -12,7 +13,13 @@ use crate::out::Failure;
 /// Ended by its handle when dropped.
 pub(super) struct Spawned {
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+impl Spawned {
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
 }
 
 impl Drop for Spawned {
@@ -31,12 +38,12 @@ pub(super) fn start(set: &[String]) -> Result<Subject, Failure> {
     let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
     let pid = child.id();
     let mut lines = BufReader::new(child.stderr.take().context("stderr is piped")?).lines();
-    let spawned = Spawned { child, _folder: folder };
+    let spawned = Spawned { child, folder };
     let found = lines
         .by_ref()
         .map_while(Result::ok)
         .find_map(|line| line.split("OTEL_EXPORTER_OTLP_ENDPOINT=").nth(1).map(str::to_owned));
     let endpoint = found.context("the node did not start")?;
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    Ok(Subject { target: Target { endpoint, tenant: None }, pid, _spawned: Some(spawned) })
+    Ok(Subject { target: Target { endpoint, tenant: None }, pid, spawned: Some(spawned) })
 }

@@ -1,0 +1,72 @@
+//! What the lake refuses for good becomes a dead letter, so that the rows behind it can be archived; and back again.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use watershed_lake::{DeadLetters, LakeError, Rows};
+use watershed_schema::proto::{DeadLetter, Replayed};
+
+use super::{ArchiveError, Archiver, stage};
+use crate::shard::ShardHandle;
+
+impl Archiver {
+    /// Counts a refusal of a run. After the last attempt its bad rows are put aside: the files of the good ones.
+    pub(super) async fn refused(&mut self, rows: Rows, error: LakeError) -> Result<Vec<String>, ArchiveError> {
+        let (at, count) = self.refused.entry(rows.shard).or_insert((rows.from_seq, 0));
+        *count = if *at == rows.from_seq { *count + 1 } else { 1 };
+        *at = rows.from_seq;
+        let attempts = *count;
+        if attempts < self.due.attempts {
+            return Err(error.into());
+        }
+        let (good, bad) = parted(rows);
+        let letter = self.letters.put(&bad, &error.to_string(), attempts, now_us())?;
+        metrics::counter!("watershed_dead_letters_total").increment(1);
+        tracing::error!(letter = letter.name, rows = letter.rows, %error, "the lake refuses these rows: kept as a dead letter");
+        if good.is_empty() { Ok(Vec::new()) } else { stage::write(&self.lake, good, self.epoch()).await }
+    }
+
+    /// Writes letters into the lake after all; what is refused again stays.
+    pub(super) async fn replay(&mut self, names: &[String]) -> Result<Vec<Replayed>, ArchiveError> {
+        let mut replayed = Vec::new();
+        for letter in list(&self.shards, &self.letters)? {
+            if names.is_empty() || names.contains(&letter.name) {
+                let refused = self.replay_one(&letter.name).await.err().map(|error| error.to_string());
+                replayed.push(Replayed { name: letter.name, refused: refused.unwrap_or_default() });
+            }
+        }
+        let known = |name: &&String| !replayed.iter().any(|one| one.name == **name);
+        let unknown: Vec<_> = names.iter().filter(known).cloned().collect();
+        replayed.extend(unknown.into_iter().map(|name| Replayed { name, refused: "there is no such letter".to_owned() }));
+        Ok(replayed)
+    }
+
+    async fn replay_one(&self, name: &str) -> Result<(), ArchiveError> {
+        let rows = self.letters.rows(name)?;
+        self.lake.replay(&rows, self.epoch()).await?;
+        fail::fail_point!("archive::after_replay");
+        Ok(self.letters.remove(name)?)
+    }
+}
+
+/// Letters of every shard.
+pub(super) fn list(shards: &[ShardHandle], letters: &DeadLetters) -> io::Result<Vec<DeadLetter>> {
+    let of_shard = |shard: &ShardHandle| letters.list(shard.id(), shard.positions().staged());
+    Ok(shards.iter().map(of_shard).collect::<io::Result<Vec<_>>>()?.concat())
+}
+
+/// Number of letters of every shard.
+pub(super) fn count(shards: &[ShardHandle], letters: &DeadLetters) -> io::Result<usize> {
+    shards.iter().map(|shard| letters.count(shard.id(), shard.positions().staged())).sum()
+}
+
+/// Rows that are fine and rows that are not; where no single one is to blame, all.
+fn parted(rows: Rows) -> (Rows, Rows) {
+    let (good, bad) = rows.sift();
+    if bad.is_empty() { (bad, good) } else { (good, bad) }
+}
+
+fn now_us() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,132 @@
+//! Rows on their way into files: cut into partitions, each in the table's sort order, without moving a byte of them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use watershed_schema::arrow::ColumnsBuilder;
+use watershed_schema::wire::Malformed;
+use watershed_schema::{Column, EventBatch, Projection, Row, Seq, ShardId, Value};
+
+const HOUR_US: i64 = 3_600_000_000;
+
+/// A run of a shard's committed rows.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    /// The shard.
+    pub shard: ShardId,
+    /// First row.
+    pub from_seq: Seq,
+    /// Behind the last.
+    pub to_seq: Seq,
+    /// Batches with the number of their first row; rows outside the run are passed over.
+    pub blocks: Vec<(Seq, Arc<EventBatch>)>,
+}
+
+/// Hour since the epoch and event type.
+pub(crate) type Partition = (i32, String);
+
+/// Where a row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    block: usize,
+    row: usize,
+}
+
+/// What rows are sorted by: `ns`, `trace_id`, `timestamp` (absent first), then as they came.
+type Key<'a> = (&'a str, Option<&'a str>, i64, Place);
+
+impl Rows {
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.blocks.iter().map(|(first, batch)| self.inside(*first, batch).len()).sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Parts blocks that can become columns from those that cannot: the good, then the bad.
+    #[must_use]
+    pub fn sift(self) -> (Self, Self) {
+        let fine = |(first, batch): &(Seq, Arc<EventBatch>)| {
+            ColumnsBuilder::new(Column::ALL).append(self.shard, *first, batch, |_, _| true).is_ok()
+        };
+        let (good, bad) = self.blocks.into_iter().partition(fine);
+        let run = |blocks| Self { shard: self.shard, from_seq: self.from_seq, to_seq: self.to_seq, blocks };
+        (run(good), run(bad))
+    }
+
+    /// The partitions with their rows in order.
+    pub(crate) fn partitions(&self) -> Result<BTreeMap<Partition, Vec<Place>>, Malformed> {
+        let mut parts: BTreeMap<(i32, &str), Vec<Key<'_>>> = BTreeMap::new();
+        let projection = Projection::new(&[Column::Ns, Column::TraceId, Column::Timestamp, Column::EventType]);
+        let mut values = Vec::new();
+        for (block, (first, batch)) in self.blocks.iter().enumerate() {
+            for row in self.inside(*first, batch) {
+                batch.row(row).project(&projection, &mut values)?;
+                let text = |slot: usize| values[slot].and_then(Value::as_str);
+                let at = values[2].and_then(Value::as_int).ok_or(Malformed("row without timestamp"))?;
+                let hour = i32::try_from(at.div_euclid(HOUR_US)).map_err(|_outside| Malformed("timestamp out of range"))?;
+                let key = (text(0).unwrap_or(""), text(1), at, Place { block, row });
+                parts.entry((hour, text(3).unwrap_or(""))).or_default().push(key);
+            }
+        }
+        Ok(parts.into_iter().map(|((hour, kind), keys)| ((hour, kind.to_owned()), sorted(keys))).collect())
+    }
+
+    /// Indexes of a block's rows that belong to the run.
+    fn inside(&self, first: Seq, batch: &EventBatch) -> Range<usize> {
+        let at = |seq: Seq| usize::try_from(seq.0.saturating_sub(first.0)).unwrap_or(usize::MAX).min(batch.len());
+        at(self.from_seq)..at(self.to_seq)
+    }
+
+    pub(crate) fn row(&self, place: Place) -> (ShardId, Seq, Row<'_>) {
+        let (first, batch) = &self.blocks[place.block];
+        (self.shard, Seq(first.0 + place.row as u64), batch.row(place.row))
+    }
+}
+
+fn sorted(mut keys: Vec<Key<'_>>) -> Vec<Place> {
+    keys.sort_unstable();
+    keys.into_iter().map(|(_, _, _, place)| place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use watershed_schema::{BatchBuilder, TenantId};
+
+    use super::*;
+
+    fn batch(rows: &[(&str, Option<&str>, i64)]) -> Arc<EventBatch> {
+        let mut builder = BatchBuilder::new(TenantId::default(), 0);
+        for (kind, trace, at) in rows {
+            builder.row(None, |row| {
+                row.str(Column::Id, "i");
+                row.str(Column::EventType, kind);
+                row.str(Column::EventName, "n");
+                row.int(Column::Timestamp, *at);
+                row.str(Column::Ns, "default");
+                trace.iter().for_each(|trace| row.str(Column::TraceId, trace));
+            });
+        }
+        Arc::new(builder.finish().expect("rows"))
+    }
+
+    #[test]
+    fn rows_of_the_run_alone_in_the_tables_order() {
+        let blocks = vec![
+            (Seq(5), batch(&[("log", Some("b"), 1), ("log", Some("b"), 9), ("log", None, 3)])),
+            (Seq(8), batch(&[("trace", Some("a"), 2), ("log", Some("a"), 7), ("log", Some("b"), HOUR_US)])),
+            (Seq(11), batch(&[("log", Some("b"), 4), ("log", Some("0"), 1)])),
+        ];
+        let rows = Rows { shard: ShardId(3), from_seq: Seq(6), to_seq: Seq(12), blocks };
+        let parts = rows.partitions().expect("whole");
+        let seqs = |places: &Vec<Place>| places.iter().map(|place| rows.row(*place).1.0).collect::<Vec<_>>();
+        let found: Vec<_> = parts.iter().map(|((hour, kind), places)| (*hour, kind.as_str(), seqs(places))).collect();
+        assert_eq!(found, [(0, "log", vec![7, 9, 11, 6]), (0, "trace", vec![8]), (1, "log", vec![10])]);
+    }
+}

@@ -1,0 +1,54 @@
+//! What the lake refuses for good: put aside, told, replayed once, also when the process dies over it.
+
+use watershed_client::Client;
+use watershed_tests::otlp::{Exporter, spans};
+use watershed_tests::server::Server;
+use watershed_tests::{number, until};
+
+const FLAGS: [&str; 4] = ["--flush-interval", "1s", "--set", "archive_attempts=2"];
+const COUNT: &str = "SELECT count(*) FROM events";
+const IN_HOT: &str = "SELECT count(*) FROM events WHERE _tier = 'hot'";
+
+async fn send(server: &Server, first: u64, count: u64) {
+    Exporter::connect(&server.grpc).await.traces(spans(first, count)).await.expect("acknowledged");
+}
+
+async fn letters(client: &Client) -> Vec<watershed_client::DeadLetter> {
+    client.dead_letters().await.expect("answers")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_rows_are_kept_and_come_back_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(dir.path(), &FLAGS, &[("FAILPOINTS", "lake::refused=return")]).expect("starts");
+    let client = server.client().await;
+    send(&server, 0, 100).await;
+    assert_eq!(number(&client, COUNT).await, 100);
+    until("the rows are given up", async || letters(&client).await.len() == 1).await;
+    let letter = &letters(&client).await[0];
+    assert_eq!((letter.rows, letter.attempts), (100, 2));
+    assert!(letter.reason.contains("refused by a fail point"), "{}", letter.reason);
+    let refused = client.replay_dead_letters(Vec::new()).await.expect("answers");
+    assert!(refused[0].refused.contains("refused by a fail point"), "still: {refused:?}");
+    assert_eq!(letters(&client).await.len(), 1, "what is refused again stays");
+    server.kill();
+
+    let mut server = Server::start_with(dir.path(), &FLAGS, &[("FAILPOINTS", "archive::after_replay=panic")]).expect("starts");
+    let client = server.client().await;
+    send(&server, 100, 50).await;
+    until("the next rows are archived", async || number(&client, IN_HOT).await == 0).await;
+    assert_eq!(number(&client, COUNT).await, 50, "rows behind a dead letter are archived");
+    client.replay_dead_letters(Vec::new()).await.expect_err("dies after the commit, before the letter is gone");
+    until("it dies", async || !server.is_running()).await;
+
+    let server = Server::start(dir.path(), &FLAGS);
+    let client = server.client().await;
+    assert_eq!((number(&client, COUNT).await, letters(&client).await.len()), (150, 1));
+    let names = vec![letters(&client).await[0].name.clone(), "9-1-2".to_owned()];
+    let replayed = client.replay_dead_letters(names).await.expect("answers");
+    assert_eq!(replayed[0].refused, "");
+    assert!(replayed[1].refused.contains("no such letter"), "{replayed:?}");
+    assert_eq!(letters(&client).await, []);
+    assert_eq!(number(&client, COUNT).await, 150);
+    assert_eq!(number(&client, "SELECT count(DISTINCT id) FROM events").await, 150, "each once");
+}
