@@ -77,7 +77,9 @@ impl SqliteCatalog {
 
     async fn insert(&self, ident: &TableIdent, location: String) -> Result<()> {
         let (name, ns, table) = self.key(ident);
-        let sql = "INSERT OR IGNORE INTO iceberg_tables VALUES (?1, ?2, ?3, ?4, NULL, 'TABLE')";
+        // The columns that both layouts of PyIceberg have; without an `iceberg_type` it is a table to all who read it.
+        let sql = "INSERT OR IGNORE INTO iceberg_tables (catalog_name, table_namespace, table_name, metadata_location)
+                   VALUES (?1, ?2, ?3, ?4)";
         let rows = self.db.write(move |db| execute(db, sql, params![name, ns, table, location])).await?;
         if rows == 1 { Ok(()) } else { Err(taken(ident)) }
     }

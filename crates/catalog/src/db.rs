@@ -34,6 +34,7 @@ impl Db {
         let path = path.to_owned();
         off_thread(move || {
             let connection = Connection::open(path).map_err(|e| broken(&e))?;
+            refuse_foreign(&connection)?;
             connection.execute_batch(LAYOUT).map_err(|e| broken(&e))?;
             Ok(Self(Arc::new(Mutex::new(connection))))
         })
@@ -65,6 +66,17 @@ impl Db {
         let db = Arc::clone(&self.0);
         off_thread(move || work(&db.lock().unwrap_or_else(PoisonError::into_inner))).await
     }
+}
+
+/// Somebody else's database gets no tables of ours. Either table will do: who made it may have died before the second.
+fn refuse_foreign(connection: &Connection) -> Result<()> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT GLOB 'sqlite_*'";
+    let tables: Vec<String> = all(connection, sql, [], |row| row.get(0))?;
+    let ours = |name: &String| matches!(name.as_str(), "iceberg_tables" | "iceberg_namespace_properties");
+    if tables.is_empty() || tables.iter().any(ours) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::DataInvalid, format!("catalog file: is another database, with tables {}", tables.join(", "))))
 }
 
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
