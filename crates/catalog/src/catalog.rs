@@ -202,6 +202,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn rename_table(&self, from: &TableIdent, to: &TableIdent) -> Result<()> {
+        self.get_namespace(to.namespace()).await?;
         let ((name, ns, table), (_, to_ns, to_table)) = (self.key(from), self.key(to));
         let sql = "UPDATE OR IGNORE iceberg_tables SET table_namespace = ?4, table_name = ?5
                    WHERE catalog_name = ?1 AND table_namespace = ?2 AND table_name = ?3";
