@@ -131,18 +131,22 @@ async fn death_between_any_two_steps_of_archiving_leaves_each_event_once() {
     });
     server.terminate();
     assert!(server.ended().success(), "SIGTERM ends it with 0");
-    let theirs = pyiceberg(dir.path());
-    assert_eq!(theirs["places"], theirs["rows"], "each shard and seq once");
-    let theirs = serde_json::json!({
-        "rows": theirs["rows"],
-        "distinct": theirs["distinct"],
-        "names": theirs["names"],
-        "microseconds": theirs["duration_us"],
-    });
-    assert_eq!(theirs, ours, "PyIceberg sees what our SQL sees");
+    let theirs = read_lake(dir.path());
+    for reader in ["iceberg", "parquet"] {
+        let seen = &theirs[reader];
+        assert_eq!(seen["places"], seen["rows"], "{reader}: each shard and seq once");
+        let seen = serde_json::json!({
+            "rows": seen["rows"],
+            "distinct": seen["distinct"],
+            "names": seen["names"],
+            "microseconds": seen["duration_us"],
+        });
+        assert_eq!(seen, ours, "{reader}: sees what our SQL sees");
+    }
 }
 
-fn pyiceberg(data_dir: &Path) -> serde_json::Value {
+/// What PyIceberg sees, and what pyarrow sees in the files alone.
+fn read_lake(data_dir: &Path) -> serde_json::Value {
     let lake = data_dir.canonicalize().expect("a folder").join("lake");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/read_lake.py");
     let mut command = Command::new(target().join("foreign/python/bin/python"));
