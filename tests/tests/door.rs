@@ -9,27 +9,19 @@ use tonic::Code;
 use tonic::codec::CompressionEncoding;
 use watershed_client::Client;
 use watershed_schema::{BatchBuilder, Column, TenantId};
+use watershed_tests::curl::{self, PROTOBUF};
 use watershed_tests::otlp::{Exporter, spans, text};
 use watershed_tests::server::Server;
 use watershed_tests::{number, until};
 
 const COUNT: &str = "SELECT count(*) FROM events";
 
-/// A POST by curl; status and body.
+/// Status and body.
 fn post(url: &str, headers: &[&str], body: &[u8]) -> (u16, String) {
-    let mut file = tempfile::NamedTempFile::new().expect("a file");
-    file.write_all(body).expect("writes");
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--show-error", "--write-out", "\n%{http_code}", "--data-binary"]);
-    curl.arg(format!("@{}", file.path().display())).arg(url);
-    headers.iter().for_each(|header| drop(curl.args(["--header", header]).get_args()));
-    let output = curl.output().expect("curl runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (body, status) = text.rsplit_once('\n').expect("a status");
-    (status.parse().expect("a number"), body.to_owned())
+    let answer = curl::post(url, headers, body);
+    (answer.status, answer.body)
 }
 
-const PROTOBUF: &str = "Content-Type: application/x-protobuf";
 const JSON: &str = "Content-Type: application/json";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,18 +219,11 @@ async fn sigterm_drains_archives_and_ends_with_0() {
     let server = Server::start(dir.path(), &["--flush-interval", "1h"]);
     let client = server.client().await;
     assert_eq!(number(&client, "SELECT count(*) FROM events WHERE _tier = 'lake'").await, 30);
-    let (status, metrics) = get(&format!("{}/metrics", server.http));
-    assert_eq!((status, metrics.contains("watershed_archive_lag_events")), (200, true), "{metrics}");
+    let metrics = curl::get(&format!("{}/metrics", server.http));
+    assert_eq!((metrics.status, metrics.body.contains("watershed_archive_lag_events")), (200, true), "{metrics:?}");
     for path in ["livez", "readyz", "healthz"] {
-        assert_eq!(get(&format!("{}/{path}", server.http)).0, 200);
+        assert_eq!(curl::get(&format!("{}/{path}", server.http)).status, 200);
     }
-}
-
-fn get(url: &str) -> (u16, String) {
-    let output = Command::new("curl").args(["--silent", "--write-out", "\n%{http_code}", url]).output().expect("curl runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (body, status) = text.rsplit_once('\n').expect("a status");
-    (status.parse().expect("a number"), body.to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]

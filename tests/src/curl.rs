@@ -1,0 +1,65 @@
+//! Requests by curl, so that nothing of ours stands between a test and what is on the wire.
+
+use std::io::Write as _;
+use std::process::Command;
+
+/// `Content-Type` of OTLP as protobuf.
+pub const PROTOBUF: &str = "Content-Type: application/x-protobuf";
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Lines of the head, in lower case.
+    head: String,
+    /// Body, as text.
+    pub body: String,
+}
+
+impl Answer {
+    /// The value of a header; `name` in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+    }
+}
+
+/// A POST with a body of any bytes.
+///
+/// # Panics
+/// When there is no curl or no answer.
+#[must_use]
+pub fn post(url: &str, headers: &[&str], body: &[u8]) -> Answer {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(body).expect("writes");
+    let mut curl = curl(url);
+    curl.arg("--data-binary").arg(format!("@{}", file.path().display()));
+    headers.iter().for_each(|header| drop(curl.args(["--header", header]).get_args()));
+    answer(&mut curl)
+}
+
+/// A GET.
+///
+/// # Panics
+/// When there is no curl or no answer.
+#[must_use]
+pub fn get(url: &str) -> Answer {
+    answer(&mut curl(url))
+}
+
+fn curl(url: &str) -> Command {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--include", "--write-out", "\n%{http_code}", url]);
+    curl
+}
+
+fn answer(curl: &mut Command) -> Answer {
+    let output = curl.output().expect("curl runs");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (text, status) = text.rsplit_once('\n').expect("a status");
+    // Before it sends a big body, curl asks whether it may.
+    let text = text.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(text);
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text} {output:?}"));
+    Answer { status: status.parse().expect("a number"), head: head.to_lowercase(), body: body.to_owned() }
+}
