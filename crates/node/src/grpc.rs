@@ -17,6 +17,9 @@ use watershed_schema::limits::MESSAGE_BYTES_MAX;
 use crate::drain::Drain;
 use crate::subscribe::Tokens;
 
+/// First in reflection: its `common.proto` is whole, ours of the same name is the part that `watershed.v1` needs.
+const OTLP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/otlp.bin"));
+
 /// What the services share.
 #[derive(Clone)]
 pub(crate) struct Context {
@@ -30,6 +33,7 @@ pub(crate) struct Context {
 pub(crate) fn routes(context: &Context) -> anyhow::Result<Routes> {
     let router = otlp::routes(context).merge(publish::routes(context)).merge(subscribe::routes(context));
     let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(OTLP)
         .register_encoded_file_descriptor_set(watershed_schema::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
