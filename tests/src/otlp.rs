@@ -6,6 +6,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
@@ -17,6 +18,7 @@ pub struct Exporter {
     channel: Channel,
     /// Compresses with it.
     pub compression: Option<CompressionEncoding>,
+    tenant: Option<&'static str>,
 }
 
 impl Exporter {
@@ -26,7 +28,13 @@ impl Exporter {
     /// When nobody answers.
     pub async fn connect(endpoint: &str) -> Self {
         let channel = Channel::from_shared(endpoint.to_owned()).expect("an address").connect().await.expect("connects");
-        Self { channel, compression: None }
+        Self { channel, compression: None, tenant: None }
+    }
+
+    /// Speaks for a tenant from now on.
+    #[must_use]
+    pub fn with_tenant(self, tenant: &'static str) -> Self {
+        Self { tenant: Some(tenant), ..self }
     }
 
     /// Sends spans.
@@ -40,7 +48,11 @@ impl Exporter {
         }
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let codec = tonic_prost::ProstCodec::default();
-        Ok(grpc.unary(Request::new(request), http::uri::PathAndQuery::from_static(TRACES), codec).await?.into_inner())
+        let mut request = Request::new(request);
+        if let Some(tenant) = self.tenant {
+            request.metadata_mut().insert("x-scope-orgid", MetadataValue::from_static(tenant));
+        }
+        Ok(grpc.unary(request, http::uri::PathAndQuery::from_static(TRACES), codec).await?.into_inner())
     }
 }
 

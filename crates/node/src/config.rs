@@ -27,7 +27,7 @@ pub struct Config {
     pub http_addr: SocketAddr,
     /// Shards; fixed when the data folder is made.
     pub shards: u16,
-    /// Tenants that are spread over all shards by trace. Keep a name here for as long as its events are kept.
+    /// Tenants that are spread over all shards by trace. The data folder remembers them: who was spread once stays so.
     pub high_volume_tenants: Vec<String>,
     /// Bytes of requests in flight; more is refused with `RESOURCE_EXHAUSTED`.
     pub budget: Bytes,

@@ -79,7 +79,7 @@ async fn start(config: &Config, lake: Arc<Lake>) -> anyhow::Result<Node> {
     let settings = Settings {
         data_dir: config.data_dir.join("shards"),
         shards: data_dir::shards(&config.data_dir, config.shards)?,
-        high_volume: config.tenants()?,
+        high_volume: data_dir::spread(&config.data_dir, config.tenants()?)?,
         budget_bytes: config.budget.0,
         ingest_actors: std::thread::available_parallelism().map_or(1, usize::from),
         hot_retention: config.hot_retention.0,
