@@ -27,7 +27,7 @@ const ROOMS: &[Room] = &[
     room("client", &["schema"], &["tonic"]),
     room(
         "node",
-        &["schema", "sources", "cluster", "hot", "catalog", "lake", "query", "actors", "client"],
+        &["schema", "sample", "sources", "cluster", "hot", "catalog", "lake", "query", "actors", "client"],
         &["tonic", "axum", "opentelemetry-proto", "object_store"],
     ),
     room("cli", &["schema", "node", "client", "sample"], &["clap", "tonic", "opentelemetry-proto"]),

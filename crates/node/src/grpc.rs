@@ -4,7 +4,7 @@ mod lake;
 mod otlp;
 mod publish;
 mod query;
-mod raw;
+pub(crate) mod raw;
 mod subscribe;
 
 use tonic::service::Routes;

@@ -17,6 +17,13 @@ pub use config::{Config, ConfigError};
 pub use serve::{Started, serve};
 pub use telemetry::init as init_telemetry;
 
+#[doc(hidden)]
+pub mod bench {
+    //! For `benches/grpc.rs`, which is a crate of its own: it measures the way of a message to its handler, without a node.
+
+    pub use crate::grpc::raw::unary;
+}
+
 #[cfg(feature = "failpoints")]
 pub use failing::{FailScenario, fail_points};
 

@@ -93,7 +93,7 @@ where
 }
 
 /// A method that answers once.
-pub(super) fn unary<F, R>(path: &str, handler: F) -> Router
+pub fn unary<F, R>(path: &str, handler: F) -> Router
 where
     F: Fn(Request<Bytes>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Result<Bytes, Status>> + Send + 'static,
