@@ -58,13 +58,14 @@ impl LakeError {
         matches!(self, Self::Iceberg(_))
     }
 
-    /// Whether these very rows are the trouble, so that trying again as they are is in vain.
+    /// Whether these very rows are the trouble, so that trying again as they are is in vain. Columns that do not fit the
+    /// table are no such case: all rows would be refused, and are better kept waiting in the hot tier.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Row(_) | Self::Arrow(_) => true,
+            Self::Row(_) => true,
             Self::Iceberg(error) => matches!(error.kind(), ErrorKind::DataInvalid | ErrorKind::FeatureUnsupported),
-            Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
+            Self::Arrow(_) | Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
             Self::NotArchived { .. } | Self::Property(_) => false,
         }
     }

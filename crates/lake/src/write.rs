@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use iceberg::arrow::schema_to_arrow_schema;
@@ -83,7 +84,8 @@ async fn writer(table: &Table, (hour, kind): Partition, name: FileName) -> Resul
     Ok(DataFileWriterBuilder::new(files).build(Some(key)).await?)
 }
 
-/// The same columns under the table's schema, which has Iceberg's field ids and documentation.
+/// The same columns under the table's schema, which has Iceberg's field ids and its own types for bytes.
 fn as_table(rows: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())
+    let columns = rows.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
+    RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
 }

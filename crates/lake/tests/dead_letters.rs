@@ -1,34 +1,20 @@
 //! Dead letters: kept whole, replayed once, against the real catalog and real files.
 
+#[path = "support/lake.rs"]
+mod support;
+
 use std::sync::Arc;
 
 use uuid::Uuid;
-use watershed_catalog::SqliteCatalog;
-use watershed_lake::{CommitRequest, DeadLetters, FileFilter, Lake, LakeError, Rows, StagedRange, storage};
+use watershed_lake::{CommitRequest, DeadLetters, Lake, LakeError, Rows, StagedRange};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
+
+use support::{lake, rows_in};
 
 const SHARD: ShardId = ShardId(2);
 
-async fn lake(dir: &tempfile::TempDir) -> Lake {
-    let warehouse = format!("file://{}/warehouse", dir.path().display());
-    let path = dir.path().join("catalog.db");
-    let catalog = SqliteCatalog::open(&path, "watershed", &warehouse, storage::local()).await.expect("works");
-    Lake::open(Arc::new(catalog)).await.expect("works")
-}
-
 fn rows(from: u64, to: u64) -> Rows {
-    let mut batch = BatchBuilder::new(TenantId::default(), 0);
-    for seq in from..to {
-        batch.row(None, |event| {
-            event.str(Column::Id, &format!("id-{seq}"));
-            event.str(Column::EventType, "log");
-            event.str(Column::EventName, "x");
-            event.str(Column::Ns, "default");
-            event.int(Column::Timestamp, 7_200_000_001);
-        });
-    }
-    let blocks = vec![(Seq(from), Arc::new(batch.finish().expect("rows")))];
-    Rows { shard: SHARD, from_seq: Seq(from), to_seq: Seq(to), blocks }
+    support::rows(SHARD, (from, to), "log")
 }
 
 /// A block whose payload claims more bytes than there are: fine for the log, no column.
@@ -50,11 +36,6 @@ async fn pass_over(lake: &Lake, from: u64, to: u64) {
     let range = StagedRange { shard: SHARD, from_seq: Seq(from), to_seq: Seq(to), files: Vec::new() };
     let request = CommitRequest { ranges: vec![range], replayed: Vec::new(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
     lake.commit(&request).await.expect("works");
-}
-
-async fn rows_in(lake: &Lake) -> u64 {
-    let files = lake.pin().await.expect("works").files(&FileFilter::default()).await.expect("works");
-    files.iter().map(|file| file.rows).sum()
 }
 
 #[test]
@@ -99,14 +80,14 @@ fn one_bad_block_does_not_take_the_others_with_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_rows_are_the_rows_fault() {
     let dir = tempfile::tempdir().expect("works");
-    let refused = lake(&dir).await.write(&poison(1), Epoch(1)).await.expect_err("no columns");
+    let refused = lake(dir.path()).await.write(&poison(1), Epoch(1)).await.expect_err("no columns");
     assert!(refused.is_permanent(), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_adds_its_rows_once_and_only_below_the_watermark() {
     let dir = tempfile::tempdir().expect("works");
-    let lake = lake(&dir).await;
+    let lake = lake(dir.path()).await;
     let early = lake.replay(&rows(1, 5), Epoch(1)).await;
     assert!(matches!(early, Err(LakeError::NotArchived { .. })), "{early:?}");
     pass_over(&lake, 1, 9).await;

@@ -3,18 +3,17 @@
 
 #[path = "faults/faulty.rs"]
 mod faulty;
+#[path = "support/lake.rs"]
+mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
 use iceberg::{Catalog, ErrorKind};
 use tokio::task::JoinSet;
-use uuid::Uuid;
-use watershed_catalog::SqliteCatalog;
-use watershed_lake::{CommitRequest, FileFilter, FileName, Lake, LakeError, StagedRange, storage};
-use watershed_schema::{Column, Epoch, Seq, ShardId, arrow::schema_of};
+use watershed_lake::{CommitRequest, FileFilter, Lake, LakeError};
+use watershed_schema::{Epoch, Seq, ShardId};
 
 use faulty::{Fault, Faulty};
 
@@ -33,9 +32,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let (path, warehouse) = (dir.path().join("catalog.db"), format!("file://{}/warehouse", dir.path().display()));
-        let real = SqliteCatalog::open(&path, "watershed", &warehouse, storage::local()).await.expect("opens");
-        let catalog = Arc::new(Faulty::new(Arc::new(real)));
+        let catalog = Arc::new(Faulty::new(support::catalog(dir.path()).await));
         let lake = Lake::open(Arc::clone(&catalog) as Arc<dyn Catalog>).await.expect("opens");
         Self { dir, catalog, lake }
     }
@@ -72,21 +69,9 @@ fn walk(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
 }
 
-fn rows(count: usize) -> RecordBatch {
-    let column = |column: &Column| match column {
-        Column::Timestamp => Arc::new(TimestampMicrosecondArray::from(vec![1; count]).with_timezone("+00:00")) as ArrayRef,
-        other if other.required() => Arc::new(StringArray::from(vec!["x"; count])),
-        other => new_null_array(&watershed_schema::arrow::data_type(other.kind()), count),
-    };
-    RecordBatch::try_new(schema_of(Column::ALL), Column::ALL.iter().map(column).collect()).expect("fits")
-}
-
 /// Stages `from..to` of a shard.
-async fn request(lake: &Lake, shard: ShardId, (from, to): (u64, u64), epoch: Epoch) -> CommitRequest {
-    let (from_seq, to_seq) = (Seq(from), Seq(to));
-    let batch = rows(usize::try_from(to - from).expect("small"));
-    let files = lake.write(vec![batch], FileName { shard, from_seq, to_seq, epoch }).await.expect("writes");
-    CommitRequest { ranges: vec![StagedRange { shard, from_seq, to_seq, files }], epoch, commit_id: Uuid::now_v7() }
+async fn request(lake: &Lake, shard: ShardId, range: (u64, u64), epoch: Epoch) -> CommitRequest {
+    support::request(lake, &support::rows(shard, range, "log"), epoch).await
 }
 
 /// Commits once through these faults, then goes on.

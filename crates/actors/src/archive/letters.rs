@@ -9,14 +9,16 @@ use watershed_schema::proto::{DeadLetter, Replayed};
 use super::{ArchiveError, Archiver, stage};
 use crate::shard::ShardHandle;
 
+/// So many refusals are no matter of single rows: the rest waits in the hot tier, where it can be read.
+const LETTERS_MAX: usize = 100;
+
 impl Archiver {
     /// Counts a refusal of a run. After the last attempt its bad rows are put aside: the files of the good ones.
     pub(super) async fn refused(&mut self, rows: Rows, error: LakeError) -> Result<Vec<String>, ArchiveError> {
-        let (at, count) = self.refused.entry(rows.shard).or_insert((rows.from_seq, 0));
-        *count = if *at == rows.from_seq { *count + 1 } else { 1 };
-        *at = rows.from_seq;
-        let attempts = *count;
-        if attempts < self.due.attempts {
+        let before = self.refused.get(&rows.shard).filter(|(at, _)| *at == rows.from_seq).map_or(0, |(_, attempts)| *attempts);
+        let attempts = before + 1;
+        self.refused.insert(rows.shard, (rows.from_seq, attempts));
+        if attempts < self.due.attempts || count(&self.shards, &self.letters)? >= LETTERS_MAX {
             return Err(error.into());
         }
         let (good, bad) = parted(rows);
