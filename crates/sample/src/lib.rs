@@ -83,16 +83,40 @@ fn scope() -> Option<InstrumentationScope> {
 
 const ROUTES: [&str; 6] = ["/cart", "/checkout", "/items/{id}", "/search", "/login", "/orders/{id}"];
 
-/// About 0.9 KB each: twenty attributes; traces of four spans; one in twenty failed.
+/// What all spans of one trace are about: a person asks for a page, and every service on the way says so.
+struct Visit {
+    trace: Vec<u8>,
+    route: &'static str,
+    item: u64,
+    user: u64,
+    session: u64,
+    address: u64,
+}
+
+impl Visit {
+    fn draw(random: &mut Random) -> Self {
+        Self {
+            trace: random.id(16),
+            route: ROUTES[usize::try_from(random.below(6)).unwrap_or_default()],
+            item: random.below(5_000),
+            user: random.below(20_000),
+            session: random.below(40_000),
+            address: random.below(255),
+        }
+    }
+}
+
+/// About 0.9 KB each: twenty attributes; traces of four spans; one in twenty failed. User, session, address, page and
+/// item are those of the trace; times, sizes, threads and outcomes are each span's own.
 #[must_use]
 pub fn traces(random: &mut Random, spans: usize) -> ExportTraceServiceRequest {
     let mut all = Vec::with_capacity(spans);
-    let (mut trace, mut parent) = (random.id(16), Vec::new());
+    let (mut visit, mut parent) = (Visit::draw(random), Vec::new());
     for index in 0..spans {
         if index % 4 == 0 {
-            (trace, parent) = (random.id(16), Vec::new());
+            (visit, parent) = (Visit::draw(random), Vec::new());
         }
-        let span = span(random, &trace, &parent);
+        let span = span(random, &visit, &parent);
         parent.clone_from(&span.span_id);
         all.push(span);
     }
@@ -101,47 +125,46 @@ pub fn traces(random: &mut Random, spans: usize) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest { resource_spans: vec![group] }
 }
 
-fn span(random: &mut Random, trace: &[u8], parent: &[u8]) -> Span {
+fn span(random: &mut Random, visit: &Visit, parent: &[u8]) -> Span {
     let (end, took) = (now_ns(), 200_000 + random.below(80_000_000));
-    let route = ROUTES[usize::try_from(random.below(6)).unwrap_or_default()];
     let failed = random.below(20) == 0;
     Span {
-        trace_id: trace.to_vec(),
+        trace_id: visit.trace.clone(),
         span_id: random.id(8),
         parent_span_id: parent.to_vec(),
-        name: format!("GET {route}"),
+        name: format!("GET {}", visit.route),
         kind: 2,
         start_time_unix_nano: end - took,
         end_time_unix_nano: end,
-        attributes: span_attributes(random, route, failed),
+        attributes: span_attributes(random, visit, failed),
         status: failed.then(|| Status { code: 2, message: "upstream timed out".into() }),
         ..Span::default()
     }
 }
 
-fn span_attributes(random: &mut Random, route: &str, failed: bool) -> Vec<KeyValue> {
-    let item = random.below(5_000);
+fn span_attributes(random: &mut Random, visit: &Visit, failed: bool) -> Vec<KeyValue> {
+    let Visit { route, item, .. } = visit;
     vec![
         text("http.request.method", "GET"),
-        text("http.route", route),
+        text("http.route", *route),
         text(
             "url.full",
             format!("https://shop.example.com{route}?item={item}&ref=mail&utm_source=newsletter&utm_campaign=autumn"),
         ),
-        text("url.path", route),
+        text("url.path", *route),
         text("url.query", format!("item={item}&ref=mail&utm_source=newsletter&utm_campaign=autumn")),
         text("server.address", "shop.example.com"),
         int("server.port", 443),
         int("http.response.status_code", if failed { 504 } else { 200 }),
         int("http.response.body.size", random.below(40_000)),
         text("network.protocol.version", "1.1"),
-        text("client.address", format!("203.0.113.{}", random.below(255))),
+        text("client.address", format!("203.0.113.{}", visit.address)),
         text(
             "user_agent.original",
             "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36",
         ),
-        text("user.id", format!("user-{}", random.below(20_000))),
-        text("session.id", format!("session-{:08x}", random.below(40_000))),
+        text("user.id", format!("user-{}", visit.user)),
+        text("session.id", format!("session-{:08x}", visit.session)),
         text("shop.currency", "EUR"),
         int("shop.items", random.below(9)),
         text("feature.flag", if item.is_multiple_of(2) { "new-cart" } else { "old-cart" }),
@@ -170,6 +193,8 @@ pub fn logs(random: &mut Random, records: usize) -> ExportLogsServiceRequest {
             attributes: vec![
                 int("order.id", order),
                 text("code.function.name", "shop::orders::accept"),
+                text("code.file.path", "crates/shop/src/orders/accept.rs"),
+                int("code.line.number", 118),
                 text("thread.name", "http-worker"),
             ],
             trace_id: random.id(16),
