@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message as _;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row};
-use watershed_schema::proto::LogAppend;
+use watershed_schema::proto::{BatchHeader, LogAppend};
 use watershed_schema::{EntryKind, LogRecord, Lsn, Seq, Term};
 
 use crate::entry::{Head, checksum};
@@ -82,13 +82,8 @@ const HEADS: &str = "
 const PAYLOAD: &str = "SELECT lsn, term, kind, crc, payload FROM log WHERE lsn = ?1";
 
 pub(crate) fn scan(connection: &Connection, request: &ScanRequest) -> Result<ScanPage, HotError> {
-    let first = first_seq(connection)?;
-    if request.from_seq < first {
-        return Err(HotError::Trimmed { first });
-    }
-    let to = i64::try_from(request.to_seq_exclusive.0).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(HEADS)?;
-    let mut rows = statement.query([request.from_seq.0.cast_signed(), to])?;
+    let mut rows = statement.query(range(connection, request)?)?;
     let mut page = ScanPage { blocks: Vec::new(), next_seq: request.from_seq };
     let mut bytes = 0;
     while request.from_seq < request.to_seq_exclusive
@@ -102,13 +97,47 @@ pub(crate) fn scan(connection: &Connection, request: &ScanRequest) -> Result<Sca
     Ok(page)
 }
 
-/// Adds an entry's matching batches; returns the bytes that were read.
-fn visit(connection: &Connection, row: &Row<'_>, request: &ScanRequest, page: &mut ScanPage) -> Result<usize, HotError> {
+/// What is asked of `HEADS`; an error when its beginning is gone.
+fn range(connection: &Connection, request: &ScanRequest) -> Result<[i64; 2], HotError> {
+    let first = first_seq(connection)?;
+    if request.from_seq < first {
+        return Err(HotError::Trimmed { first });
+    }
+    Ok([request.from_seq.0.cast_signed(), i64::try_from(request.to_seq_exclusive.0).unwrap_or(i64::MAX)])
+}
+
+/// Headers of matching batches with the number of their first event; no payload is read.
+pub(crate) fn heads(connection: &Connection, request: &ScanRequest) -> Result<Vec<(Seq, BatchHeader)>, HotError> {
+    let mut statement = connection.prepare_cached(HEADS)?;
+    let mut rows = statement.query(range(connection, request)?)?;
+    let mut heads = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (_, mut next, _, headers) = entry(row)?;
+        for header in headers {
+            let first_seq = next;
+            next = first_seq.advanced_by(header.rows);
+            let inside = next > request.from_seq && first_seq < request.to_seq_exclusive;
+            if inside && request.may_match(&header) {
+                heads.push((first_seq, header));
+            }
+        }
+    }
+    Ok(heads)
+}
+
+/// A row of `HEADS`: entry, first event, behind the last, headers.
+fn entry(row: &Row<'_>) -> Result<(Lsn, Seq, Seq, Vec<BatchHeader>), HotError> {
     let lsn = Lsn(row.get::<_, i64>(0)?.cast_unsigned());
     let first = Seq(row.get::<_, i64>(1)?.cast_unsigned());
     let end = Seq(first.0 + row.get::<_, i64>(2)?.cast_unsigned());
+    let headers = Head::decode(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?);
+    Ok((lsn, first, end, headers.ok_or(HotError::Corrupt { lsn })?))
+}
+
+/// Adds an entry's matching batches; returns the bytes that were read.
+fn visit(connection: &Connection, row: &Row<'_>, request: &ScanRequest, page: &mut ScanPage) -> Result<usize, HotError> {
+    let (lsn, first, end, headers) = entry(row)?;
     page.next_seq = page.next_seq.max(end.min(request.to_seq_exclusive));
-    let headers = Head::decode(row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?).ok_or(HotError::Corrupt { lsn })?;
     if end <= request.from_seq || !headers.iter().any(|header| request.may_match(header)) {
         return Ok(0);
     }

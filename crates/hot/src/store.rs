@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use rusqlite::Connection;
+use watershed_schema::proto::BatchHeader;
 use watershed_schema::{LogRecord, Lsn, Seq};
 
 use crate::writer::{Done, Queue, Write};
@@ -139,6 +140,14 @@ impl Store {
     /// [`HotError::Trimmed`] when `from_seq` is no longer here, [`HotError::Corrupt`] for a wrong checksum.
     pub fn scan(&self, request: &crate::ScanRequest) -> Result<crate::ScanPage, HotError> {
         self.read(|connection| reader::scan(connection, request))
+    }
+
+    /// Headers of batches that may match, with the number of their first event; no payload is read.
+    ///
+    /// # Errors
+    /// [`HotError::Trimmed`] when `from_seq` is no longer here, [`HotError::Corrupt`] for a wrong checksum.
+    pub fn heads(&self, request: &crate::ScanRequest) -> Result<Vec<(Seq, BatchHeader)>, HotError> {
+        self.read(|connection| reader::heads(connection, request))
     }
 
     /// What the store holds.

@@ -309,6 +309,10 @@ proptest! {
         write(&store, (1..).zip(&entries).map(to_record).collect()).unwrap();
         for mut request in requests {
             let expected = naive(&entries, &request);
+            if request.from_seq < request.to_seq_exclusive {
+                let heads: Vec<_> = store.heads(&request).unwrap().into_iter().map(|(first, _)| first).collect();
+                prop_assert_eq!(&heads, &expected);
+            }
             let mut found = Vec::new();
             loop {
                 let page = store.scan(&request).unwrap();

@@ -3,8 +3,9 @@
 use async_trait::async_trait;
 use watershed_actors::{Node, ReadError, ShardHandle};
 use watershed_hot::ScanRequest;
-use watershed_query::{HotPage, HotRange, HotRequest, HotTier, HotTierError};
-use watershed_schema::{ShardId, TenantId};
+use watershed_query::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError};
+use watershed_schema::proto::BatchHeader;
+use watershed_schema::{Seq, ShardId, TenantId};
 
 /// The shards of this node.
 #[derive(Clone)]
@@ -29,22 +30,41 @@ impl HotTier for LocalShards {
     }
 
     async fn page(&self, shard: ShardId, request: &HotRequest) -> Result<HotPage, HotTierError> {
+        let page = self.shard(shard)?.read(scan(request)).await.map_err(|error| unreadable(shard, error))?;
+        Ok(HotPage { blocks: page.blocks, next: page.next })
+    }
+
+    async fn heads(&self, shard: ShardId, request: &HotRequest) -> Result<Vec<HotHead>, HotTierError> {
+        let heads = self.shard(shard)?.heads(scan(request)).await.map_err(|error| unreadable(shard, error))?;
+        let head =
+            |(first_seq, header): (Seq, BatchHeader)| HotHead { first_seq, rows: header.rows, event_types: header.event_types };
+        Ok(heads.into_iter().map(head).collect())
+    }
+}
+
+impl LocalShards {
+    fn shard(&self, shard: ShardId) -> Result<&ShardHandle, HotTierError> {
         let handle = self.0.shards().get(usize::from(shard.0));
-        let handle = handle.ok_or_else(|| HotTierError::Unavailable(format!("shard {shard} is not here")))?;
-        let scan = ScanRequest {
-            to_seq_exclusive: request.to_seq_exclusive,
-            tenant: Some(request.tenant.clone()),
-            min_ts_us: request.from_us,
-            max_ts_us: request.to_us.map(|end| end.saturating_sub(1)),
-            types: request.event_types,
-            keys: request.keys.clone(),
-            names: request.names.clone(),
-            ..ScanRequest::from(request.from_seq)
-        };
-        match handle.read(scan).await {
-            Ok(page) => Ok(HotPage { blocks: page.blocks, next: page.next }),
-            Err(ReadError::Trimmed { first }) => Err(HotTierError::Trimmed { shard, first }),
-            Err(error) => Err(HotTierError::Unavailable(error.to_string())),
-        }
+        handle.ok_or_else(|| HotTierError::Unavailable(format!("shard {shard} is not here")))
+    }
+}
+
+fn scan(request: &HotRequest) -> ScanRequest {
+    ScanRequest {
+        to_seq_exclusive: request.to_seq_exclusive,
+        tenant: Some(request.tenant.clone()),
+        min_ts_us: request.from_us,
+        max_ts_us: request.to_us.map(|end| end.saturating_sub(1)),
+        types: request.event_types,
+        keys: request.keys.clone(),
+        names: request.names.clone(),
+        ..ScanRequest::from(request.from_seq)
+    }
+}
+
+fn unreadable(shard: ShardId, error: ReadError) -> HotTierError {
+    match error {
+        ReadError::Trimmed { first } => HotTierError::Trimmed { shard, first },
+        error => HotTierError::Unavailable(error.to_string()),
     }
 }

@@ -16,6 +16,20 @@ pub trait HotTier: Send + Sync + Debug {
     /// Committed events from `request.from_seq` on. Blocks are the tenant's alone; they may begin before `from_seq`
     /// and hold rows that do not match.
     async fn page(&self, shard: ShardId, request: &HotRequest) -> Result<HotPage, HotTierError>;
+
+    /// What the headers of those batches say, all at once and without opening one.
+    async fn heads(&self, shard: ShardId, request: &HotRequest) -> Result<Vec<HotHead>, HotTierError>;
+}
+
+/// What is known of a batch without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HotHead {
+    /// Number of its first event; may lie before what was asked for.
+    pub first_seq: Seq,
+    /// Its events.
+    pub rows: u32,
+    /// Their types, a bit mask.
+    pub event_types: u32,
 }
 
 /// What a shard has in its hot tier.

@@ -16,7 +16,7 @@ use watershed_schema::{Column, Row, Seq, ShardId, TenantId, Value, key_hash, nam
 
 use crate::predicates::Predicates;
 use crate::table::TIER;
-use crate::{HotPage, HotRange, HotRequest, HotTier};
+use crate::{HotPage, HotRange, HotRequest, HotTier, hot_counts};
 
 /// Partitions of about equal length: several for each shard, so that all cores have work.
 pub(crate) fn plan(
@@ -58,11 +58,11 @@ fn split(range: HotRange) -> Vec<HotRange> {
 }
 
 #[derive(Clone, Debug)]
-struct ShardScan {
-    hot: Arc<dyn HotTier>,
-    shard: ShardId,
-    request: HotRequest,
-    schema: SchemaRef,
+pub(crate) struct ShardScan {
+    pub(crate) hot: Arc<dyn HotTier>,
+    pub(crate) shard: ShardId,
+    pub(crate) request: HotRequest,
+    pub(crate) schema: SchemaRef,
 }
 
 impl PartitionStream for ShardScan {
@@ -71,13 +71,16 @@ impl PartitionStream for ShardScan {
     }
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        if hot_counts::answers(&self.schema) {
+            return hot_counts::execute(self.clone());
+        }
         let batches = stream::try_unfold(self.clone(), ShardScan::next);
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
     }
 }
 
 impl ShardScan {
-    async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
+    pub(crate) async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
         while self.request.from_seq < self.request.to_seq_exclusive {
             let page =
                 self.hot.page(self.shard, &self.request).await.map_err(|error| DataFusionError::External(Box::new(error)))?;

@@ -7,6 +7,7 @@ mod error;
 mod events;
 mod guard;
 mod hot;
+mod hot_counts;
 mod hot_scan;
 mod lake_scan;
 mod lookup;
@@ -15,4 +16,4 @@ mod table;
 
 pub use engine::{Engine, Limits, Rows};
 pub use error::{ErrorKind, QueryError};
-pub use hot::{HotPage, HotRange, HotRequest, HotTier, HotTierError};
+pub use hot::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError};

@@ -12,7 +12,7 @@ use futures::TryStreamExt;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::{CommitRequest, Lake, Rows, StagedRange, storage};
-use watershed_query::{Engine, ErrorKind, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
+use watershed_query::{Engine, ErrorKind, HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
 use watershed_schema::{BatchBuilder, Column, Epoch, EventBatch, Seq, ShardId, TenantId};
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -89,6 +89,21 @@ impl HotTier for Hot {
         let mine = *batch.tenant() == request.tenant;
         let next = first.advanced_by(batch.header().rows).min(request.to_seq_exclusive);
         Ok(HotPage { blocks: if mine { vec![(*first, Arc::clone(batch))] } else { Vec::new() }, next })
+    }
+
+    async fn heads(&self, shard: ShardId, request: &HotRequest) -> Result<Vec<HotHead>, HotTierError> {
+        if request.from_seq < self.first() {
+            return Err(HotTierError::Trimmed { shard, first: self.first() });
+        }
+        let inside = |first: &Seq, rows| first.advanced_by(rows) > request.from_seq && *first < request.to_seq_exclusive;
+        let blocks = self.blocks.lock().expect("not poisoned");
+        let mine = blocks.iter().filter(|(first, batch)| *batch.tenant() == request.tenant && inside(first, batch.header().rows));
+        let head = |(first, batch): &(Seq, Arc<EventBatch>)| HotHead {
+            first_seq: *first,
+            rows: batch.header().rows,
+            event_types: batch.header().event_types,
+        };
+        Ok(mine.map(head).collect())
     }
 }
 
@@ -203,6 +218,43 @@ async fn what_is_pushed_down_changes_no_result() {
         let of = |clause: &str| format!("SELECT id FROM events WHERE {clause} ORDER BY id");
         assert_eq!(world.texts("a", &of(pushed)).await, world.texts("a", &of(oracle)).await, "{pushed}");
     }
+}
+
+/// A batch of one type only.
+fn of_one_type(owner: &str, kind: &str, rows: u64) -> Arc<EventBatch> {
+    let mut builder = BatchBuilder::new(tenant(owner), 1024);
+    for n in 0..rows {
+        builder.row(None, |row| {
+            row.str(Column::Id, &format!("{kind}-{n}"));
+            row.str(Column::Ns, owner);
+            row.str(Column::EventType, kind);
+            row.str(Column::EventName, "n");
+            row.int(Column::Timestamp, HOUR_US);
+        });
+    }
+    Arc::new(builder.finish().expect("rows"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_from_headers_are_those_of_the_rows() {
+    let world = world(LIMITS).await;
+    for (kind, rows) in [("log", 30), ("trace", 40), ("log", 5)] {
+        world.hot.push(of_one_type("a", kind, rows));
+    }
+    world.hot.push(of_one_type("b", "log", 7));
+    for to in [1, 12, 70, 83] {
+        archive(&world.hot, &world.lake, Seq(to)).await;
+        let pages = world.hot.pages.load(Ordering::Relaxed);
+        let count = async |clause: &str| world.count("a", &format!("SELECT count(*) FROM events {clause}")).await;
+        assert_eq!(count("").await, 75, "archived below {to}");
+        assert_eq!((count("WHERE event_type = 'log'").await, count("WHERE ns = 'a'").await), (35, 75));
+        assert_eq!((count("WHERE ns <> 'a'").await, count("WHERE _seq >= 40 AND _shard = 0").await), (0, 36));
+        assert_eq!(world.count("a", "SELECT count(DISTINCT _seq) FROM events").await, 75);
+        assert_eq!(world.hot.pages.load(Ordering::Relaxed), pages, "no batch was opened");
+    }
+    world.hot.push(batch("a", 0..30));
+    assert_eq!(world.count("a", "SELECT count(*) FROM events WHERE event_type = 'metric'").await, 10, "mixed: opened");
+    assert_eq!(world.count("a", "SELECT count(*) FROM events").await, 105);
 }
 
 #[tokio::test(flavor = "multi_thread")]

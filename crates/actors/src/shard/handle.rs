@@ -172,6 +172,20 @@ impl ShardHandle {
         tokio::task::spawn_blocking(move || scan(&store, &request)).await.map_err(|_joined| ReadError::Stopped)?
     }
 
+    /// Headers of committed batches that may match, with the number of their first event; no batch is opened.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn heads(&self, mut request: ScanRequest) -> Result<Vec<(Seq, proto::BatchHeader)>, ReadError> {
+        request.to_seq_exclusive = request.to_seq_exclusive.min(self.positions().tail());
+        if request.from_seq >= request.to_seq_exclusive {
+            return Ok(Vec::new());
+        }
+        let store = self.store.clone();
+        let heads = tokio::task::spawn_blocking(move || store.heads(&request)).await.map_err(|_joined| ReadError::Stopped)?;
+        Ok(heads?)
+    }
+
     /// Ranges that wait for a snapshot.
     pub(crate) fn staged(&self) -> Vec<StagedFiles> {
         self.committed.state().staged.iter().cloned().collect()
