@@ -10,6 +10,8 @@ pub const ATTRIBUTE_VALUE_BYTES_MAX: usize = 64 * 1024;
 pub const ATTRIBUTES_MAX: usize = 128;
 /// Deepest nesting of an attribute value.
 pub const NESTING_MAX: usize = 16;
+/// Deepest nesting of a JSON request: a recorded page has two levels for each of its elements.
+pub const JSON_NESTING_MAX: usize = 1024;
 /// Longest tenant name, bytes.
 pub const TENANT_BYTES_MAX: usize = 128;
 /// Most events in one batch.

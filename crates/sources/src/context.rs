@@ -14,6 +14,9 @@ pub struct Context {
     pub batch_id: String,
 }
 
+/// Why a record is not taken: its field and the reason.
+pub(crate) type Fault = (&'static str, String);
+
 /// A record that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
@@ -70,6 +73,14 @@ pub enum InvalidRequest {
     /// Not what its content type says.
     #[error("request is not decodable: {0}")]
     Undecodable(String),
+    /// More than the endpoint takes.
+    #[error("request has {has} bytes, limit {max}")]
+    TooManyBytes {
+        /// Its bytes.
+        has: usize,
+        /// The limit.
+        max: usize,
+    },
     /// Too many records or bytes.
     #[error(transparent)]
     Limit(#[from] BatchError),

@@ -4,8 +4,14 @@
 
 mod context;
 mod ids;
+mod json;
 pub mod native;
 pub mod otlp;
+pub mod registry;
+mod rows;
+pub mod segment;
 mod system;
+mod trace_context;
 
+pub(crate) use context::Fault;
 pub use context::{Context, InvalidRequest, Reject, Rejects, Transformed};

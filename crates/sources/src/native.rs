@@ -9,7 +9,7 @@ use watershed_schema::{BatchError, EventBatch, EventType, limits, proto};
 
 use crate::ids::RequestDigest;
 use crate::system::{date, hour};
-use crate::{Context, InvalidRequest, Reject, Rejects, Transformed};
+use crate::{Context, Fault, InvalidRequest, Reject, Rejects, Transformed};
 
 /// Events of a client's batch.
 ///
@@ -39,8 +39,6 @@ struct Native<'a> {
     digest: RequestDigest,
     shared: &'a [proto::Event],
 }
-
-type Fault = (&'static str, String);
 
 impl Native<'_> {
     /// The event as it is stored.

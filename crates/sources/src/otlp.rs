@@ -15,7 +15,7 @@ use watershed_schema::wire::{Fields, Raw};
 use watershed_schema::{BatchBuilder, EventType, limits};
 
 use crate::ids::RequestDigest;
-use crate::{Context, InvalidRequest, Reject, Rejects, Transformed};
+use crate::{Context, Fault, InvalidRequest, Reject, Rejects, Transformed};
 pub use json::transform_json;
 use resource::Origin;
 
@@ -61,9 +61,6 @@ impl Work<'_> {
         self.rejects.add(Reject { index, field, reason });
     }
 }
-
-/// Why a record is not taken: its field and the reason.
-type Fault = (&'static str, String);
 
 /// Events of an encoded export request.
 ///

@@ -31,11 +31,24 @@ pub(crate) struct EventTime {
 impl EventTime {
     /// `ns` since the epoch, 0 = unknown.
     pub(crate) fn of(ns: u64, context: &Context) -> Self {
-        let ns = i64::try_from(ns).unwrap_or(i64::MAX);
-        let us = ns.div_euclid(1000);
-        if ns == 0 {
-            Self { us: context.received_at_us, original_ns: None }
-        } else if us > context.received_at_us.saturating_add(FUTURE_MICROS_MAX) {
+        match i64::try_from(ns).unwrap_or(i64::MAX) {
+            0 => Self::received(context),
+            ns => Self::fit(ns.div_euclid(1000), ns, context),
+        }
+    }
+
+    /// `us` since the epoch.
+    pub(crate) fn of_us(us: i64, context: &Context) -> Self {
+        Self::fit(us, us.saturating_mul(1000), context)
+    }
+
+    /// That of the request.
+    pub(crate) fn received(context: &Context) -> Self {
+        Self { us: context.received_at_us, original_ns: None }
+    }
+
+    fn fit(us: i64, ns: i64, context: &Context) -> Self {
+        if us > context.received_at_us.saturating_add(FUTURE_MICROS_MAX) {
             Self { us: context.received_at_us, original_ns: Some(ns) }
         } else {
             Self { us, original_ns: None }

@@ -57,17 +57,35 @@ impl BatchBuilder {
     ///
     /// The row must end up with `id`, `event_type`, `event_name` and `timestamp`.
     pub fn row(&mut self, shared: Option<Shared>, fill: impl FnOnce(&mut EventWriter<'_>)) {
+        let written = self.try_row(shared, |row| {
+            fill(row);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        written.expect("invariant: what cannot fail did not");
+    }
+
+    /// Like [`Self::row`]; when `fill` fails, the batch is as if the event had never begun.
+    ///
+    /// # Errors
+    /// That of `fill`.
+    pub fn try_row<E>(
+        &mut self,
+        shared: Option<Shared>,
+        fill: impl FnOnce(&mut EventWriter<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut facts = shared.map_or_else(Facts::default, |Shared(index)| self.shared_facts[index]);
+        let begin = self.body.len();
         let mark = wire::begin_nested(&mut self.body, 2);
         // In front, so that a reader that opens the batch need not walk the whole row to find it.
         if let Some(Shared(index)) = shared {
             wire::put_tag(&mut self.body, SHARED_FIELD, wire::VARINT);
             wire::put_varint(&mut self.body, index as u64 + 1);
         }
-        fill(&mut EventWriter { out: &mut self.body, facts: &mut facts });
+        fill(&mut EventWriter { out: &mut self.body, facts: &mut facts }).inspect_err(|_fault| self.body.truncate(begin))?;
         wire::end_nested(&mut self.body, mark);
         self.index.rows.push(RowPlace { own: mark..self.body.len(), shared: shared.map(|Shared(index)| index) });
         note(&mut self.header, &mut self.keys, &facts);
+        Ok(())
     }
 
     /// Events so far.

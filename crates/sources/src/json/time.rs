@@ -1,0 +1,48 @@
+//! Times as JSON senders write them, in microseconds since 1970.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat};
+
+/// ISO 8601: with an offset, or in UTC without; a date alone is its midnight.
+pub(super) fn iso(text: &str) -> Option<i64> {
+    const FORMS: [&str; 2] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f"];
+    const OFFSETS: [&str; 2] = ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z"];
+    let zoned = || OFFSETS.iter().find_map(|form| DateTime::parse_from_str(text, form).ok());
+    let local = || FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+    let midnight = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
+    let known = DateTime::parse_from_rfc3339(text).ok().or_else(zoned).map(|time| time.timestamp_micros());
+    known.or_else(|| local().or_else(midnight).map(|time| time.and_utc().timestamp_micros()))
+}
+
+/// Milliseconds, as `Date.now()` and `performance` give them.
+pub(super) fn millis(millis: f64) -> Option<i64> {
+    const YEAR_9999_MS: f64 = 253_402_300_799_999.0;
+    #[expect(clippy::cast_possible_truncation, reason = "within the years 0 to 9999")]
+    (millis.abs() <= YEAR_9999_MS).then(|| (millis * 1e3).round() as i64)
+}
+
+/// A time as ISO 8601 in UTC.
+pub(crate) fn iso_of(us: i64) -> String {
+    DateTime::from_timestamp_micros(us).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_that_senders_use() {
+        const AT: i64 = 1_790_000_000_250_000;
+        for text in [
+            "2026-09-21T14:13:20.250Z",
+            "2026-09-21T16:13:20.250+02:00",
+            "2026-09-21T14:13:20.25",
+            "2026-09-21 14:13:20.250",
+            "2026-09-21 14:13:20.250+00",
+        ] {
+            assert_eq!(iso(text), Some(AT), "{text}");
+        }
+        assert_eq!(iso("2026-09-21"), Some(AT - (14 * 3600 + 13 * 60 + 20) * 1_000_000 - 250_000));
+        assert_eq!((iso("yesterday"), iso(""), iso("2026-13-01T00:00:00Z")), (None, None, None));
+        assert_eq!((millis(1_790_000_000_250.0), millis(-0.5), millis(1e300)), (Some(AT), Some(-500), None));
+    }
+}

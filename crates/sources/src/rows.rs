@@ -1,0 +1,161 @@
+//! Records of a JSON request on their way to rows: ids, times, system columns and rejects, the same for every source.
+
+use serde_json::value::RawValue;
+use watershed_schema::{BatchBuilder, Column, EventType, EventWriter, Kind, Shared};
+
+use crate::ids::{RequestDigest, id_in};
+use crate::json::{Object, with_member};
+use crate::system::{EventTime, write_shared};
+use crate::{Context, Fault, InvalidRequest, Reject, Rejects, Transformed};
+
+/// The rows of one request.
+pub(crate) struct Rows<'c> {
+    context: &'c Context,
+    source: &'static str,
+    digest: RequestDigest,
+    builder: BatchBuilder,
+    shared: Vec<(EventType, Shared)>,
+    rejects: Rejects,
+    records: u64,
+}
+
+impl<'c> Rows<'c> {
+    /// `source` goes to `event_source`.
+    pub(crate) fn new(source: &'static str, request: &[u8], context: &'c Context) -> Self {
+        Self {
+            context,
+            source,
+            digest: RequestDigest::of(request),
+            builder: BatchBuilder::new(context.tenant.clone(), request.len() + request.len() / 4),
+            shared: Vec::new(),
+            rejects: Rejects::default(),
+            records: 0,
+        }
+    }
+
+    /// Takes the next record of the request: `each` adds its rows; a fault makes it a reject.
+    pub(crate) fn record(&mut self, raw: &RawValue, each: impl FnOnce(&Object<'_>, &mut Self) -> Result<(), Fault>) {
+        let wanted = || ("record", "must be an object".to_owned());
+        let taken = Object::of(raw).ok_or_else(wanted).and_then(|object| each(&object, self));
+        if let Err((field, reason)) = taken {
+            self.rejects.add(Reject { index: self.records, field, reason });
+        }
+        self.records += 1;
+    }
+
+    /// Writes one event. It must be given an id, a name and a time; after a fault there is nothing of it.
+    pub(crate) fn add(
+        &mut self,
+        kind: EventType,
+        write: impl FnOnce(&mut Row<'_, '_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let shared = self.shared(kind);
+        let (context, digest, ordinal) = (self.context, self.digest, self.builder.len() as u64 + self.rejects.count);
+        self.builder.try_row(Some(shared), |out| {
+            let mut row = Row { out, context, digest, ordinal, original_ns: None, data: None };
+            write(&mut row)?;
+            row.close();
+            Ok(())
+        })
+    }
+
+    fn shared(&mut self, kind: EventType) -> Shared {
+        let known = self.shared.iter().find(|(known, _)| *known == kind).map(|(_, shared)| *shared);
+        known.unwrap_or_else(|| {
+            let shared = self.builder.shared(|row| write_shared(row, self.context, kind, self.source));
+            self.shared.push((kind, shared));
+            shared
+        })
+    }
+
+    pub(crate) fn finish(self) -> Result<Transformed, InvalidRequest> {
+        let batch = if self.builder.is_empty() { None } else { Some(self.builder.finish()?) };
+        Ok(Transformed { batch, rejects: self.rejects, dropped_attributes: 0 })
+    }
+}
+
+/// One event under construction. Each column at most once.
+pub(crate) struct Row<'w, 'b> {
+    out: &'w mut EventWriter<'b>,
+    context: &'w Context,
+    digest: RequestDigest,
+    ordinal: u64,
+    original_ns: Option<i64>,
+    data: Option<String>,
+}
+
+impl Row<'_, '_> {
+    pub(crate) fn context(&self) -> &Context {
+        self.context
+    }
+
+    /// The sender's own id. Ids come first: readers that want only the id stop there.
+    pub(crate) fn id(&mut self, id: &str) {
+        self.out.str(Column::Id, id);
+    }
+
+    /// An id from a natural key; `group` is what its neighbours share (a trace, a session).
+    pub(crate) fn id_of(&mut self, group: &str, key: &[&str]) {
+        let parts: Vec<_> = key.iter().map(|part| part.as_bytes()).collect();
+        self.out.str(Column::Id, id_in(group.as_bytes(), &parts).as_str());
+    }
+
+    /// An id for a record without a key: the request's bytes and the record's place in it.
+    pub(crate) fn id_of_place(&mut self) {
+        self.out.str(Column::Id, self.digest.id(self.ordinal).as_str());
+    }
+
+    pub(crate) fn name(&mut self, name: &str) {
+        self.out.str(Column::EventName, name);
+    }
+
+    /// When it happened, microseconds; unknown is when it arrived. Too far ahead is replaced and kept in `data`.
+    pub(crate) fn time(&mut self, us: Option<i64>) {
+        let time = us.map_or(EventTime::received(self.context), |us| EventTime::of_us(us, self.context));
+        time.write(self.out);
+        self.original_ns = time.original_ns;
+    }
+
+    pub(crate) fn text(&mut self, column: Column, value: Option<impl AsRef<str>>) {
+        value.into_iter().for_each(|value| self.out.str(column, value.as_ref()));
+    }
+
+    pub(crate) fn int(&mut self, column: Column, value: Option<i64>) {
+        value.into_iter().for_each(|value| self.out.int(column, value));
+    }
+
+    pub(crate) fn float(&mut self, column: Column, value: Option<f64>) {
+        value.into_iter().for_each(|value| self.out.float(column, value));
+    }
+
+    pub(crate) fn bool(&mut self, column: Column, value: Option<bool>) {
+        value.into_iter().for_each(|value| self.out.bool(column, value));
+    }
+
+    pub(crate) fn bytes(&mut self, column: Column, value: &[u8]) {
+        self.out.bytes(column, value);
+    }
+
+    /// JSON text, as it was sent. `data` has a method of its own.
+    pub(crate) fn json(&mut self, column: Column, value: Option<&RawValue>) {
+        assert!(column != Column::Data, "invariant: data goes through Row::data");
+        value.into_iter().for_each(|value| self.json_text(column, value.get()));
+    }
+
+    fn json_text(&mut self, column: Column, text: &str) {
+        match column.kind() {
+            Kind::Payload => self.out.json(column, text),
+            _ => self.out.str(column, text),
+        }
+    }
+
+    /// The `data` column as JSON text.
+    pub(crate) fn data(&mut self, json: Option<String>) {
+        self.data = json;
+    }
+
+    fn close(self) {
+        let original = self.original_ns.map(|ns| with_member(self.data.as_deref(), "original_timestamp", &ns.to_string()));
+        original.or(self.data).into_iter().for_each(|data| self.out.json(Column::Data, &data));
+    }
+}
