@@ -22,6 +22,8 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+const VARINT_BYTES_MAX: usize = 10;
+
 /// Appends a field's tag.
 pub fn put_tag(out: &mut Vec<u8>, field: u32, wire_type: u32) {
     put_varint(out, u64::from(field << 3 | wire_type));
@@ -29,6 +31,7 @@ pub fn put_tag(out: &mut Vec<u8>, field: u32, wire_type: u32) {
 
 /// Appends a length-delimited field.
 pub fn put_bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
+    out.reserve(value.len() + 2 * VARINT_BYTES_MAX);
     put_tag(out, field, LEN);
     put_varint(out, value.len() as u64);
     out.extend_from_slice(value);
@@ -118,10 +121,22 @@ impl<'a> Fields<'a> {
         Ok(Some((field, raw)))
     }
 
-    #[inline]
+    /// Most are tags and short lengths: one byte.
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Malformed> {
+        match self.rest {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
-        for (place, byte) in self.rest.iter().take(10).enumerate() {
+        for (place, byte) in self.rest.iter().take(VARINT_BYTES_MAX).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * place);
             if byte & 0x80 == 0 {
                 self.rest = &self.rest[place + 1..];

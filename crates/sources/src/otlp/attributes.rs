@@ -6,6 +6,9 @@ use watershed_schema::{Column, EventWriter, Kind};
 use super::Fault;
 use super::walk::{AnyValue, Attribute};
 
+/// Room for most records without a second allocation.
+const ATTRIBUTES_USUAL: usize = 24;
+
 /// The attributes of one record (or resource, or scope).
 #[derive(Default)]
 pub(super) struct Attributes<'a> {
@@ -16,6 +19,9 @@ pub(super) struct Attributes<'a> {
 impl<'a> Attributes<'a> {
     /// Takes one more encoded `KeyValue`; above the limit it is only counted.
     pub(super) fn add(&mut self, raw: &'a [u8]) -> Result<(), Fault> {
+        if self.kept.is_empty() {
+            self.kept.reserve(ATTRIBUTES_USUAL);
+        }
         if self.kept.len() == ATTRIBUTES_MAX {
             self.dropped += 1;
         } else {
@@ -48,7 +54,7 @@ impl<'a> Attributes<'a> {
 
     /// Writes the columns that `known` names, each once: the best-ranked attribute that fits wins.
     pub(super) fn write_columns(&self, known: fn(&str) -> Option<(Column, u8)>, row: &mut EventWriter<'_>) {
-        let mut best: Vec<(Column, u8, AnyValue<'a>)> = Vec::new();
+        let mut best: Vec<(Column, u8, AnyValue<'a>)> = Vec::with_capacity(self.kept.len());
         for attribute in &self.kept {
             let Some((column, rank)) = known(attribute.key) else { continue };
             if !fits(column, attribute.value) {

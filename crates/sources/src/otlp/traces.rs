@@ -6,7 +6,7 @@ use watershed_schema::{Column, EventWriter, KeyValueWriter, Shared};
 use super::attributes::{Attributes, of_record};
 use super::resource::{copy, count};
 use super::{Fault, Work, walk};
-use crate::ids::{Id, hex, id_in};
+use crate::ids::{Hex, Id, id_in};
 use crate::system::EventTime;
 
 #[derive(Default)]
@@ -86,7 +86,7 @@ pub(super) fn id_bytes<'a>(field: &'static str, bytes: &'a [u8], expected: usize
 /// Writes an id as lower-case hex; an all-zero or absent id is null.
 pub(super) fn write_id(row: &mut EventWriter<'_>, column: Column, bytes: &[u8]) {
     if bytes.iter().any(|byte| *byte != 0) {
-        row.str(column, &hex(bytes));
+        row.str(column, Hex::of(bytes).as_str());
     }
 }
 
@@ -281,7 +281,7 @@ impl<'a> Member<'a> {
         }
         for (key, id) in [("trace_id", self.trace_id), ("span_id", self.span_id)] {
             if !id.is_empty() {
-                list.str(key, &hex(id));
+                list.str(key, Hex::of(id).as_str());
             }
         }
         if !self.attributes.is_empty() {

@@ -51,6 +51,13 @@ pub(super) struct Attribute<'a> {
 
 impl<'a> Attribute<'a> {
     pub(super) fn of(raw: &'a [u8]) -> Result<Self, Fault> {
+        match short(raw) {
+            Some((key, value)) => Ok(Self { raw, key: text("attribute key", key)?, value: any_value(value, 0)? }),
+            None => Self::of_any(raw),
+        }
+    }
+
+    fn of_any(raw: &'a [u8]) -> Result<Self, Fault> {
         let (mut key, mut value) = ("", AnyValue::Empty);
         let mut fields = Fields::new(raw);
         while let Some((field, raw)) = fields.next_field().map_err(fault)? {
@@ -65,6 +72,20 @@ impl<'a> Attribute<'a> {
     }
 }
 
+/// Key and value as nearly every sender writes them: both there, in this order, below 128 bytes each.
+#[inline]
+fn short(raw: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [KEY, length @ ..0x80, rest @ ..] = raw else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*length))?;
+    let [VALUE, length @ ..0x80, value @ ..] = rest else { return None };
+    (value.len() == usize::from(*length)).then_some((key, value))
+}
+
+/// Tags of a `KeyValue`'s key and value, and of an `AnyValue`'s text: their field number, length-delimited.
+const KEY: u8 = 1 << 3 | 2;
+const VALUE: u8 = 2 << 3 | 2;
+const TEXT: u8 = 1 << 3 | 2;
+
 fn fault(malformed: Malformed) -> Fault {
     ("attributes", malformed.to_string())
 }
@@ -75,6 +96,7 @@ fn wrong_type() -> Fault {
 }
 
 /// Text of a field.
+#[inline]
 pub(super) fn text<'a>(field: &'static str, bytes: &'a [u8]) -> Result<&'a str, Fault> {
     std::str::from_utf8(bytes).map_err(|_invalid| (field, "not UTF-8".to_owned()))
 }
@@ -86,6 +108,11 @@ pub(super) fn any_value(bytes: &[u8], depth: usize) -> Result<AnyValue<'_>, Faul
     }
     if depth > NESTING_MAX {
         return Err(("attribute value", format!("nested deeper than {NESTING_MAX}")));
+    }
+    if let [TEXT, length @ ..0x80, short @ ..] = bytes
+        && short.len() == usize::from(*length)
+    {
+        return text("attribute value", short).map(AnyValue::Text);
     }
     let mut value = AnyValue::Empty;
     let mut fields = Fields::new(bytes);
