@@ -1,6 +1,7 @@
 //! A run of events of one tenant: non-empty, within limits, checked once at birth.
 
 mod builder;
+mod join;
 mod sealed;
 
 use std::ops::Range;
@@ -120,6 +121,15 @@ impl EventBatch {
     #[must_use]
     pub fn select(&self, indexes: &[usize]) -> Option<Self> {
         builder::select(self, indexes)
+    }
+
+    /// Rows of several batches as one encoded `EventBatch`.
+    ///
+    /// # Panics
+    /// When an index is not below the batch's [`Self::len`].
+    #[must_use]
+    pub fn join(parts: &[(&Self, &[usize])]) -> Bytes {
+        join::join(parts)
     }
 
     /// 128-bit hashes of the events' ids, in order: what dedupe compares.

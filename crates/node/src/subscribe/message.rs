@@ -31,7 +31,7 @@ const DELIVERY: u32 = 2;
 const TOKEN: u32 = 4;
 const BATCH: u32 = 5;
 
-pub(crate) fn delivery((shard, from, to): (ShardId, Seq, Seq), seqs: &[u64], rows: &[Bytes], token: &[u8]) -> Bytes {
+pub(crate) fn delivery((shard, from, to): (ShardId, Seq, Seq), seqs: &[u64], rows: &Bytes, token: &[u8]) -> Bytes {
     let head = proto::Delivery {
         shard: u32::from(shard.0),
         from_seq_inclusive: from.0,
@@ -42,19 +42,19 @@ pub(crate) fn delivery((shard, from, to): (ShardId, Seq, Seq), seqs: &[u64], row
     let mut inner = head.encode_to_vec();
     bytes_field(BATCH, rows, &mut inner);
     let mut outer = Vec::with_capacity(inner.len() + token.len() + 16);
-    bytes_field(DELIVERY, &[Bytes::from(inner)], &mut outer);
-    bytes_field(TOKEN, &[Bytes::copy_from_slice(token)], &mut outer);
+    bytes_field(DELIVERY, &inner, &mut outer);
+    bytes_field(TOKEN, token, &mut outer);
     Bytes::from(outer)
 }
 
-fn bytes_field(field: u32, parts: &[Bytes], out: &mut Vec<u8>) {
+fn bytes_field(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     encode_key(field, WireType::LengthDelimited, out);
-    encode_varint(parts.iter().map(|part| part.len() as u64).sum(), out);
-    parts.iter().for_each(|part| out.extend_from_slice(part));
+    encode_varint(bytes.len() as u64, out);
+    out.extend_from_slice(bytes);
 }
 
-/// Sequence numbers, and rows in pieces that are to be joined.
-pub(crate) type Found = (Vec<u64>, Vec<Bytes>);
+/// Sequence numbers, and their rows as an encoded `EventBatch`.
+pub(crate) type Found = (Vec<u64>, Bytes);
 
 /// Sequence numbers and rows of `[from, to)` that match, as one encoded `EventBatch`; `None` when none does.
 pub(crate) fn matching(filter: &Filter, from: Seq, to: Seq, blocks: &[(Seq, Arc<EventBatch>)]) -> Result<Option<Found>, Refusal> {
@@ -81,27 +81,13 @@ fn wanted(filter: &Filter, from: u64, to: u64, batch: &EventBatch) -> Result<Vec
     Ok(wanted)
 }
 
-/// One `EventBatch` of several: only the shared parts' numbers have to change.
-fn joined(found: &[(&Arc<EventBatch>, Vec<usize>)]) -> Vec<Bytes> {
-    if let [(batch, wanted)] = found {
-        let part = if wanted.len() == batch.len() {
-            Some(batch.body().clone())
-        } else {
-            batch.select(wanted).map(|rows| rows.body().clone())
-        };
-        return part.into_iter().collect();
+/// One `EventBatch` of several.
+fn joined(found: &[(&Arc<EventBatch>, Vec<usize>)]) -> Bytes {
+    if let [(batch, wanted)] = found
+        && wanted.len() == batch.len()
+    {
+        return batch.body().clone();
     }
-    let mut all = proto::EventBatch::default();
-    for (batch, wanted) in found {
-        if let Some(rows) = batch.select(wanted) {
-            let rows = proto::EventBatch::decode(rows.body().clone()).expect("invariant: a batch is an encoded EventBatch");
-            let before = u32::try_from(all.shared.len()).expect("invariant: a page is small");
-            all.shared.extend(rows.shared);
-            all.events.extend(rows.events.into_iter().map(|mut event| {
-                event.shared = event.shared.map(|number| number + before);
-                event
-            }));
-        }
-    }
-    vec![Bytes::from(all.encode_to_vec())]
+    let parts: Vec<_> = found.iter().map(|(batch, wanted)| (batch.as_ref(), wanted.as_slice())).collect();
+    EventBatch::join(&parts)
 }
