@@ -7,6 +7,7 @@ pub(crate) mod query;
 pub(crate) mod send;
 pub(crate) mod serve;
 pub(crate) mod settings;
+pub(crate) mod sources;
 pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod trace;

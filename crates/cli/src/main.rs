@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use watershed_client::Client;
 
-use commands::{bench, doctor, lake, query, send, serve, settings, status, tail, trace};
+use commands::{bench, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
 use out::Failure;
 
 const EXAMPLES: &str = "Examples:
@@ -48,6 +48,9 @@ enum Command {
     /// Send sample telemetry.
     #[command(after_help = send::EXAMPLES)]
     Send(send::Flags),
+    /// List what can be sent, where to, and what it looks like.
+    #[command(after_help = sources::EXAMPLES)]
+    Sources(sources::Flags),
     /// Show where each shard stands.
     #[command(after_help = status::EXAMPLES)]
     Status(status::Flags),
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         Command::Serve(flags) => serve::run(&flags),
         Command::Config(flags) => settings::print(&flags),
         Command::Doctor(flags) => doctor::run(&flags),
+        Command::Sources(flags) => sources::run(&flags),
         Command::Query(flags) => block_on(query::run(flags)),
         Command::Tail(flags) => block_on(tail::run(flags)),
         Command::Trace(flags) => block_on(trace::run(flags)),

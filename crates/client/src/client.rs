@@ -1,5 +1,6 @@
 //! One connection, and the verbs that answer once.
 
+use futures::Stream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -33,6 +34,28 @@ pub struct Published {
     pub rejected: u64,
     /// First reasons, each naming the record and the field.
     pub reasons: Vec<String>,
+}
+
+impl From<proto::PublishResponse> for Published {
+    fn from(proto::PublishResponse { accepted, rejected, reasons }: proto::PublishResponse) -> Self {
+        Self { accepted, rejected, reasons }
+    }
+}
+
+fn request_of(batch: &EventBatch) -> proto::PublishRequest {
+    let batch = prost::Message::decode(batch.body().clone()).expect("invariant: a batch is an encoded EventBatch");
+    proto::PublishRequest { batch: Some(batch) }
+}
+
+fn outcome(ack: proto::PublishAck) -> Result<Published, Error> {
+    use proto::publish_ack::Outcome;
+    match ack.outcome {
+        Some(Outcome::Done(response)) => Ok(response.into()),
+        Some(Outcome::Refused(proto::Refused { code, message, .. })) => {
+            Err(tonic::Status::new(tonic::Code::from_i32(code), message).into())
+        }
+        None => Err(Error::Protocol("an answer without an outcome")),
+    }
 }
 
 /// Adds `x-scope-orgid` to every call.
@@ -93,13 +116,31 @@ impl Client {
     /// # Errors
     /// [`Error::Status`]; when [`Error::is_retryable`], publishing the same batch again is safe.
     pub async fn publish(&self, batch: EventBatch) -> Result<Published, Error> {
-        let batch = prost::Message::decode(batch.body().clone()).expect("invariant: a batch is an encoded EventBatch");
-        let request = proto::PublishRequest { batch: Some(batch) };
-        let mut service = IngestServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
-            .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let proto::PublishResponse { accepted, rejected, reasons } = service.publish(request).await?.into_inner();
-        Ok(Published { accepted, rejected, reasons })
+        Ok(self.ingest_service().publish(request_of(&batch)).await?.into_inner().into())
+    }
+
+    /// Publishes batch after batch over one stream without waiting for each; the answers come in the order of the batches.
+    /// A refused batch is an `Err` in its place, those behind it go on.
+    ///
+    /// # Errors
+    /// [`Error::Status`] when the stream cannot begin.
+    pub async fn publish_all<S>(&self, batches: S) -> Result<impl Stream<Item = Result<Published, Error>> + use<S>, Error>
+    where
+        S: Stream<Item = EventBatch> + Send + 'static,
+    {
+        use futures::StreamExt as _;
+        let requests = batches.map(|batch| request_of(&batch));
+        let acks = self.ingest_service().publish_stream(requests).await?.into_inner();
+        Ok(acks.map(|ack| outcome(ack?)))
+    }
+
+    /// Sends a request in the format of another source, as it would be posted to `path`, for example `/v1/cdc`.
+    ///
+    /// # Errors
+    /// [`Error::Status`]; when [`Error::is_retryable`], sending the same bytes again is safe.
+    pub async fn send(&self, path: &str, body: Vec<u8>) -> Result<Published, Error> {
+        let request = proto::SendRequest { path: path.to_owned(), body: body.into() };
+        Ok(self.ingest_service().send(request).await?.into_inner().into())
     }
 
     /// Follows events; reconnects by itself.
@@ -189,6 +230,12 @@ impl Client {
     pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<proto::Replayed>, Error> {
         let request = proto::ReplayDeadLettersRequest { names };
         Ok(self.lake_service().replay_dead_letters(request).await?.into_inner().replayed)
+    }
+
+    fn ingest_service(&self) -> IngestServiceClient<Service> {
+        IngestServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     fn lake_service(&self) -> LakeServiceClient<Service> {

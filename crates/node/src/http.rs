@@ -1,8 +1,10 @@
-//! The HTTP face: OTLP, health, metrics.
+//! The HTTP face: every source, health, metrics.
 
+mod answer;
 mod body;
 mod health;
 mod otlp;
+mod sources;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -20,5 +22,5 @@ pub(crate) struct Context {
 
 /// Every route of this face.
 pub(crate) fn router(context: Context) -> Router {
-    Router::new().merge(otlp::routes()).merge(health::routes()).with_state(context)
+    Router::new().merge(otlp::routes()).merge(sources::routes()).merge(health::routes()).with_state(context)
 }

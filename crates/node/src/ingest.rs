@@ -8,6 +8,7 @@ use uuid::Uuid;
 use watershed_actors::{Appended, Node, Permit};
 use watershed_schema::TenantId;
 use watershed_sources::otlp::{self, Signal};
+use watershed_sources::registry::{Endpoint, Source};
 use watershed_sources::{Context, InvalidRequest, Rejects, Transformed, native};
 
 use crate::refusal::Refusal;
@@ -59,13 +60,34 @@ pub(crate) async fn otlp(
     Ok(Accepted { rejected: taken.rejects.count, message: message(&taken.rejects.summary(), taken.dropped_attributes) })
 }
 
-/// Takes a client's batch of native events; how many are durable, and what was not taken.
-pub(crate) async fn native(node: &Node, batch: Bytes, tenant: TenantId, permit: Permit) -> Result<(u64, Rejects), Refusal> {
+/// How many events are durable, and what was not taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Counts {
+    pub(crate) accepted: u64,
+    pub(crate) rejects: Rejects,
+}
+
+/// Takes a client's batch of native events.
+pub(crate) async fn native(node: &Node, batch: Bytes, tenant: TenantId, permit: Permit) -> Result<Counts, Refusal> {
     let context = context(tenant);
-    let taken = take(node, "native", move || native::transform(&batch, &context), permit).await;
-    taken
-        .map(|Taken { appended, rejects, .. }| (appended.events + appended.duplicates, rejects))
-        .inspect_err(|refusal| refused("native", refusal))
+    counted(take(node, "native", move || native::transform(&batch, &context), permit).await, "native")
+}
+
+/// Takes a request of any source in the registry.
+pub(crate) async fn source(
+    node: &Node,
+    (source, endpoint): (&'static Source, &'static Endpoint),
+    body: Bytes,
+    tenant: TenantId,
+    permit: Permit,
+) -> Result<Counts, Refusal> {
+    let context = context(tenant);
+    counted(take(node, source.name, move || endpoint.transform(&body, &context), permit).await, source.name)
+}
+
+fn counted(taken: Result<Taken, Refusal>, source: &'static str) -> Result<Counts, Refusal> {
+    let counts = |Taken { appended, rejects, .. }| Counts { accepted: appended.events + appended.duplicates, rejects };
+    taken.map(counts).inspect_err(|refusal| refused(source, refusal))
 }
 
 /// What became of a request.

@@ -76,6 +76,13 @@ pub fn by_name(name: &str) -> Option<&'static Source> {
     ALL.iter().find(|source| source.name == name)
 }
 
+/// The endpoint with a path, and whose it is.
+#[must_use]
+pub fn by_path(path: &str) -> Option<(&'static Source, &'static Endpoint)> {
+    let endpoints = ALL.iter().flat_map(|source| source.endpoints.iter().map(move |endpoint| (source, endpoint)));
+    endpoints.into_iter().find(|(_, endpoint)| endpoint.path == path)
+}
+
 /// All sources.
 pub const ALL: &[Source] = &[
     Source {

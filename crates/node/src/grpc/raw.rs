@@ -11,8 +11,8 @@ use futures::Stream;
 use futures::future::BoxFuture;
 use http::HeaderValue;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::server::{Grpc, ServerStreamingService, UnaryService};
-use tonic::{Code, Request, Response, Status};
+use tonic::server::{Grpc, ServerStreamingService, StreamingService, UnaryService};
+use tonic::{Code, Request, Response, Status, Streaming as Incoming};
 use tower::service_fn;
 use watershed_schema::limits::{BATCH_BYTES_MAX, MESSAGE_BYTES_MAX};
 
@@ -133,6 +133,38 @@ where
     let service = service_fn(move |request: http::Request<Body>| {
         let handler = handler.clone();
         async move { Ok::<_, Infallible>(grpc().server_streaming(Streaming(handler, PhantomData), request).await) }
+    });
+    Router::new().route_service(path, service)
+}
+
+struct Duplex<F, S>(F, PhantomData<fn() -> S>);
+
+impl<F, R, S> StreamingService<Bytes> for Duplex<F, S>
+where
+    F: FnMut(Request<Incoming<Bytes>>) -> R,
+    R: Future<Output = Result<S, Status>> + Send + 'static,
+    S: Stream<Item = Result<Bytes, Status>> + Send + 'static,
+{
+    type Response = Bytes;
+    type ResponseStream = S;
+    type Future = BoxFuture<'static, Result<Response<S>, Status>>;
+
+    fn call(&mut self, requests: Request<Incoming<Bytes>>) -> Self::Future {
+        let answers = self.0(requests);
+        Box::pin(async move { answers.await.map(Response::new) })
+    }
+}
+
+/// A method that takes a stream and answers with one.
+pub(super) fn streaming<F, R, S>(path: &str, handler: F) -> Router
+where
+    F: Fn(Request<Incoming<Bytes>>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<S, Status>> + Send + 'static,
+    S: Stream<Item = Result<Bytes, Status>> + Send + 'static,
+{
+    let service = service_fn(move |request: http::Request<Body>| {
+        let handler = handler.clone();
+        async move { Ok::<_, Infallible>(grpc().streaming(Duplex(handler, PhantomData), request).await) }
     });
     Router::new().route_service(path, service)
 }

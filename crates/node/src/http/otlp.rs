@@ -3,23 +3,21 @@
 //! Rules: <https://opentelemetry.io/docs/specs/otlp/#otlphttp>. Errors carry a `google.rpc.Status`.
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
 use prost::Message as _;
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 use watershed_sources::otlp::Signal;
 
+use super::answer::{self, JSON};
 use super::{Context, body};
 use crate::ingest::{self, Accepted, Encoding};
 use crate::{admission, refusal::Refusal, tenant};
 
 const PROTOBUF: &str = "application/x-protobuf";
-const JSON: &str = "application/json";
 
 pub(super) fn routes() -> Router<Context> {
     let path = |signal| post(move |State(context), request| export(context, signal, request));
@@ -58,23 +56,22 @@ async fn take(context: &Context, (signal, encoding): (Signal, Encoding), request
     };
     let (parts, body) = request.into_parts();
     let tenant = tenant::of(&parts.headers).map_err(counted)?;
-    let declared = parts.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    let permit = admission::admit(&context.node, &context.drain, declared.unwrap_or(MESSAGE_BYTES_MAX)).map_err(counted)?;
-    let plain = body::read(body, MESSAGE_BYTES_MAX).await.and_then(|bytes| body::decompressed(&parts.headers, bytes));
-    let plain = plain.map_err(counted)?;
+    let declared = body::declared(&parts.headers).unwrap_or(MESSAGE_BYTES_MAX);
+    let permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
+    let plain = body::plain(&parts.headers, body, MESSAGE_BYTES_MAX).await.map_err(counted)?;
     ingest::otlp(&context.node, (signal, encoding), plain, tenant, permit).await
 }
 
 fn answer((signal, encoding): (Signal, Encoding), accepted: &Accepted) -> Response {
     let (response, rejected) = (ingest::response(accepted), rejected_field(signal));
     match encoding {
-        Encoding::Protobuf => respond(StatusCode::OK, PROTOBUF, Bytes::from(response.encode_to_vec())),
+        Encoding::Protobuf => answer::respond(StatusCode::OK, PROTOBUF, response.encode_to_vec()),
         Encoding::Json => {
             let partial = response.partial_success.map(|partial| {
                 serde_json::json!({ "errorMessage": partial.error_message, rejected: partial.rejected_spans.to_string() })
             });
             let json = partial.map_or_else(|| serde_json::json!({}), |partial| serde_json::json!({ "partialSuccess": partial }));
-            respond(StatusCode::OK, JSON, Bytes::from(json.to_string()))
+            answer::json(StatusCode::OK, &json)
         }
     }
 }
@@ -89,26 +86,12 @@ fn rejected_field(signal: Signal) -> &'static str {
 }
 
 fn refuse(encoding: Encoding, refusal: &Refusal) -> Response {
-    let (code, message) = (refusal.code() as i32, refusal.to_string());
-    let mut response = match encoding {
+    match encoding {
         Encoding::Protobuf => {
+            let (code, message) = (refusal.code() as i32, refusal.to_string());
             let status = tonic_types::Status { code, message, details: Vec::new() };
-            respond(refusal.http(), PROTOBUF, Bytes::from(status.encode_to_vec()))
+            answer::refusal(refusal, PROTOBUF, status.encode_to_vec())
         }
-        Encoding::Json => {
-            respond(refusal.http(), JSON, Bytes::from(serde_json::json!({ "code": code, "message": message }).to_string()))
-        }
-    };
-    if let Some(wait) = refusal.retry_after() {
-        let seconds = wait.as_secs_f64().ceil().max(1.0);
-        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_str(&format!("{seconds:.0}")).expect("invariant: digits"));
+        Encoding::Json => answer::refusal_json(refusal),
     }
-    response
-}
-
-fn respond(status: StatusCode, kind: &'static str, body: Bytes) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }

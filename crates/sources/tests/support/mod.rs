@@ -16,7 +16,7 @@ pub(crate) fn context() -> Context {
 
 /// The endpoint with a path, of whichever source.
 pub(crate) fn endpoint(path: &str) -> &'static Endpoint {
-    registry::ALL.iter().flat_map(|source| source.endpoints).find(|endpoint| endpoint.path == path).unwrap()
+    registry::by_path(path).unwrap().1
 }
 
 pub(crate) fn send(path: &str, request: &str) -> Result<Transformed, InvalidRequest> {
