@@ -7,7 +7,7 @@ use crate::wire::{self, Fields};
 use crate::writer::SHARED_FIELD;
 
 /// Some rows of a batch.
-pub type Part<'a> = (&'a EventBatch, &'a [usize]);
+pub(super) type Part<'a> = (&'a EventBatch, &'a [usize]);
 
 /// An encoded `EventBatch` of the rows that the parts name.
 pub(super) fn join(parts: &[Part<'_>]) -> Bytes {
