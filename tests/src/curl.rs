@@ -48,6 +48,18 @@ pub fn get(url: &str) -> Answer {
     answer(&mut curl(url))
 }
 
+/// What a browser asks before it sends.
+///
+/// # Panics
+/// When there is no curl or no answer.
+#[must_use]
+pub fn options(url: &str, headers: &[&str]) -> Answer {
+    let mut curl = curl(url);
+    curl.args(["--request", "OPTIONS"]);
+    headers.iter().for_each(|header| drop(curl.args(["--header", header]).get_args()));
+    answer(&mut curl)
+}
+
 fn curl(url: &str) -> Command {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--show-error", "--include", "--write-out", "\n%{http_code}", url]);

@@ -1,0 +1,173 @@
+//! Every source through the real doors: HTTP, browsers, gRPC, and Segment's own library.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde_json::Value;
+use watershed_client::Client;
+use watershed_schema::{BatchBuilder, Column, EventBatch, TenantId};
+use watershed_tests::server::Server;
+use watershed_tests::{curl, number, target, texts};
+
+/// What `watershed` prints.
+fn watershed(arguments: &[&str]) -> String {
+    let output = Command::new(target().join("debug/watershed")).args(arguments).output().expect("the binary runs");
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Name, first path and example of every source that takes JSON.
+fn json_sources() -> Vec<(String, String, String)> {
+    let list = watershed(&["sources"]);
+    let mut words = list.lines().map(|line| line.split_whitespace());
+    let mut sources = Vec::new();
+    while let Some(mut line) = words.next() {
+        let (name, path) = (line.next().expect("a name").to_owned(), line.next().expect("a path").to_owned());
+        if name != "otel" {
+            let example = watershed(&["sources", &name, "--example"]);
+            sources.push((name, path, example));
+        }
+    }
+    sources
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn examples_of_all_sources_are_rows_of_one_table_and_a_retry_adds_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let client = server.client().await;
+    for (name, path, example) in json_sources() {
+        let count = format!("SELECT count(*) FROM events WHERE event_source = '{name}'");
+        let mut stored = Vec::new();
+        for _ in 0..2 {
+            let answer = curl::post(&format!("{}{path}", server.http), &["Content-Type: application/json"], example.as_bytes());
+            assert_eq!(answer.status, 200, "{name}: {answer:?}");
+            let said: Value = serde_json::from_str(&answer.body).expect("JSON");
+            assert_eq!((said["rejected"].as_i64(), said["accepted"].as_i64() > Some(0)), (Some(0), true), "{name}: {said}");
+            stored.push(number(&client, &count).await);
+        }
+        assert!(stored[0] > 0 && stored[0] == stored[1], "{name}: {stored:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_taken_is_named_and_the_rest_is_stored() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let client = server.client().await;
+    let batch = br#"{"batch":[{"type":"track","userId":"u","event":"good"},{"type":"track","event":"nobody"}]}"#;
+    let answer = curl::post(&format!("{}/v1/batch", server.http), &[], batch);
+    let said: Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(
+        (answer.status, &said["success"], &said["accepted"], &said["rejected"]),
+        (200, &true.into(), &1.into(), &1.into())
+    );
+    assert_eq!((&said["rejects"][0]["record"], &said["rejects"][0]["field"]), (&1.into(), &"userId".into()));
+    for (path, body, reason) in [
+        ("/v1/track", &br#"{"event":"nobody"}"#[..], "userId"),
+        ("/v1/track", b"{\"event\":", "line 1 column 9"),
+        ("/v1/track", &vec![b' '; 600 * 1024], "limit 512000"),
+    ] {
+        let refused = curl::post(&format!("{}{path}", server.http), &[], body);
+        assert!(refused.status == 400 && refused.body.contains(reason), "{refused:?}");
+        assert!(refused.body.contains("\"success\":false"), "{refused:?}");
+    }
+    assert_eq!(texts(&client, "SELECT event_name FROM events").await, ["good"]);
+}
+
+/// Headers that a browser sends with a request from a page of another origin.
+const ORIGIN: &str = "Origin: https://shop.example";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_any_origin_may_send_where_browsers_do() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let track = format!("{}/v1/track", server.http);
+    let preflight = curl::options(
+        &track,
+        &[ORIGIN, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type,authorization"],
+    );
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("https://shop.example"), "{preflight:?}");
+    assert_eq!(preflight.header("access-control-allow-credentials"), Some("true"));
+    assert!(preflight.header("access-control-allow-headers").expect("allowed").contains("authorization"));
+    let beacon = br#"{"anonymousId":"a","event":"Clicked"}"#;
+    let answer = curl::post(&track, &[ORIGIN, "Content-Type: text/plain;charset=UTF-8"], beacon);
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some("https://shop.example")), "{answer:?}");
+    let otlp = curl::options(&format!("{}/v1/traces", server.http), &[ORIGIN, "Access-Control-Request-Method: POST"]);
+    assert_eq!(otlp.header("access-control-allow-origin"), None, "only where the registry says so");
+}
+
+fn track(id: usize) -> EventBatch {
+    let mut batch = BatchBuilder::new(TenantId::default(), 256);
+    batch.row(None, |row| {
+        row.str(Column::Id, &format!("n-{id}"));
+        row.str(Column::EventType, "track");
+        row.str(Column::EventName, "Counted");
+        row.int(Column::Timestamp, 1_700_000_000_000_000);
+    });
+    batch.finish().expect("a batch")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_of_batches_is_acknowledged_one_by_one() {
+    const BATCHES: usize = 100;
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let client = server.client().await;
+    let acks = client.publish_all(futures::stream::iter(0..BATCHES).map(track)).await.expect("begins");
+    let accepted: Vec<u64> = acks.map_ok(|published| published.accepted).try_collect().await.expect("all are taken");
+    assert_eq!(accepted, [1; BATCHES]);
+    assert_eq!(number(&client, "SELECT count(DISTINCT id) FROM events").await, BATCHES as i64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_sources_format_may_come_over_grpc() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let client = server.client().await;
+    let message = br#"{"userId":"u","event":"Paid","messageId":"m-1"}"#;
+    assert_eq!(client.send("/v1/track", message.to_vec()).await.expect("taken").accepted, 1);
+    let unknown = client.send("/v1/nowhere", Vec::new()).await.expect_err("unknown").to_string();
+    assert!(unknown.contains("`/v1/nowhere` is no endpoint"), "{unknown}");
+    assert_eq!(texts(&client, "SELECT id FROM events WHERE event_name = 'Paid'").await, ["m-1"]);
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(name)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_own_library_for_node() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let client = server.client().await;
+    let mut node = Command::new("node");
+    node.current_dir(target().join("foreign/node")).arg(script("send_segment.mjs")).arg(&server.http);
+    let output = node.output().unwrap_or_else(|error| panic!("{error}: run `cargo xtask prepare`"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(said["failed"], serde_json::json!([]), "{said}");
+    let sent: BTreeSet<String> = said["sent"].as_array().expect("a list").iter().map(|pair| word(&pair[1])).collect();
+    assert_eq!(sent.len(), 6, "{said}");
+    let stored = texts(&client, "SELECT id FROM events WHERE event_source = 'segment'").await;
+    assert_eq!(stored.iter().cloned().collect::<BTreeSet<_>>(), sent);
+    segment_columns(&client).await;
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+async fn segment_columns(client: &Client) {
+    let names = "SELECT event_type || '/' || event_name AS name FROM events ORDER BY name";
+    let expected =
+        ["page/Shop.page_view", "page/screen_view", "track/Order Completed", "track/alias", "track/group", "track/identify"];
+    assert_eq!(texts(client, names).await, expected);
+    let everywhere = "SELECT count(*) FROM events WHERE actor_id = 'user-7' AND session_id = 'session-7' \
+        AND trace_id = '0af7651916cd43dd8448eb211c80319c' AND client_name = '@segment/analytics-node'";
+    assert_eq!(number(client, everywhere).await, 6);
+    assert_eq!(texts(client, "SELECT actor_name FROM events WHERE event_name = 'identify'").await, ["Ann"]);
+    assert_eq!(texts(client, "SELECT http_query FROM events WHERE event_name = 'Shop.page_view'").await, ["?q=1"]);
+}
