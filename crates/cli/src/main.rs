@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use watershed_client::Client;
 
-use commands::{bench, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
+use commands::{bench, demo, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
 use out::Failure;
 
 const EXAMPLES: &str = "Examples:
@@ -33,6 +33,9 @@ enum Command {
     /// Run a node.
     #[command(after_help = serve::EXAMPLES)]
     Serve(settings::Flags),
+    /// Start a node, play a recorded shop session through its doors, and show it as one timeline.
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::Flags),
     /// Print the effective settings as TOML.
     #[command(after_help = settings::EXAMPLES)]
     Config(settings::Flags),
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Serve(flags) => serve::run(&flags),
         Command::Config(flags) => settings::print(&flags),
         Command::Doctor(flags) => doctor::run(&flags),
+        Command::Demo(flags) => block_on(demo::run(flags)),
         Command::Sources(flags) => sources::run(&flags),
         Command::Query(flags) => block_on(query::run(flags)),
         Command::Tail(flags) => block_on(tail::run(flags)),

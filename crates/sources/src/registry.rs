@@ -89,11 +89,9 @@ pub const ALL: &[Source] = &[
         name: "otel",
         about: "OpenTelemetry traces, metrics and logs: OTLP over gRPC and HTTP",
         endpoints: &[
-            Endpoint::new("/v1/traces", MESSAGE_BYTES_MAX, |request, context| otlp::transform(Signal::Traces, request, context)),
-            Endpoint::new("/v1/metrics", MESSAGE_BYTES_MAX, |request, context| {
-                otlp::transform(Signal::Metrics, request, context)
-            }),
-            Endpoint::new("/v1/logs", MESSAGE_BYTES_MAX, |request, context| otlp::transform(Signal::Logs, request, context)),
+            Endpoint::new("/v1/traces", MESSAGE_BYTES_MAX, |request, context| otlp(Signal::Traces, request, context)),
+            Endpoint::new("/v1/metrics", MESSAGE_BYTES_MAX, |request, context| otlp(Signal::Metrics, request, context)),
+            Endpoint::new("/v1/logs", MESSAGE_BYTES_MAX, |request, context| otlp(Signal::Logs, request, context)),
         ],
         example: include_str!("../payloads/otel.json"),
         face: Face::Otlp,
@@ -106,6 +104,14 @@ pub const ALL: &[Source] = &[
         face: Face::Segment,
     },
 ];
+
+/// Without a content type the first byte tells: no protobuf message begins like an object.
+fn otlp(signal: Signal, request: &[u8], context: &Context) -> Result<Transformed, InvalidRequest> {
+    match request.first() {
+        Some(b'{') => otlp::transform_json(signal, request, context),
+        _ => otlp::transform(signal, request, context),
+    }
+}
 
 /// The short paths are those of `analytics.js`.
 const SEGMENT: &[Endpoint] = &[

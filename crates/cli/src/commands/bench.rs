@@ -3,7 +3,7 @@
 mod ingest;
 mod lake;
 mod query;
-mod spawned;
+mod source;
 mod tail;
 
 use std::path::PathBuf;
@@ -11,12 +11,14 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use tonic::codec::CompressionEncoding;
 
+use super::spawned::{self, Spawned};
 use crate::out::{self, Failure};
 use crate::{Target, procfs};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench ingest --seconds 30
   watershed bench ingest --signal logs --compression gzip --json bench/results/logs.json
+  watershed bench source segment
   watershed bench tail --rate 20000
   watershed bench query --events 1000000";
 
@@ -42,6 +44,8 @@ pub(crate) struct Flags {
 enum What {
     /// OTLP/gRPC as fast as it is acknowledged.
     Ingest(ingest::Flags),
+    /// A JSON source as fast as it is acknowledged.
+    Source(source::Flags),
     /// Acknowledged to delivered.
     Tail(tail::Flags),
     /// Trace lookups and an aggregate.
@@ -77,16 +81,24 @@ impl Compression {
 struct Subject {
     target: Target,
     pid: u32,
-    spawned: Option<spawned::Spawned>,
+    spawned: Option<Spawned>,
+}
+
+impl Subject {
+    fn of(spawned: Spawned) -> Self {
+        let target = Target { endpoint: spawned.endpoint().to_owned(), tenant: None };
+        Self { target, pid: spawned.pid(), spawned: Some(spawned) }
+    }
 }
 
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let subject = match (flags.endpoint, flags.pid) {
         (Some(endpoint), Some(pid)) => Subject { target: Target { endpoint, tenant: None }, pid, spawned: None },
-        _ => spawned::start(&flags.set)?,
+        _ => Subject::of(spawned::start(&flags.set)?),
     };
     let mut result = match flags.what {
         What::Ingest(flags) => ingest::run(&subject, &flags).await?,
+        What::Source(flags) => source::run(&subject, &flags).await?,
         What::Tail(flags) => tail::run(&subject, &flags).await?,
         What::Query(flags) => query::run(&subject, &flags).await?,
     };
