@@ -3,9 +3,12 @@
 //! Must not know shards, storage or the network.
 
 mod context;
+pub mod do_action;
+pub mod do_event;
 mod ids;
 mod json;
 pub mod native;
+pub mod native_json;
 pub mod otlp;
 pub mod registry;
 mod rows;

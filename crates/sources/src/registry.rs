@@ -1,7 +1,7 @@
 //! Every source by name. A new one is a file of its own and a line here.
 
 use crate::otlp::Signal;
-use crate::{Context, InvalidRequest, Transformed, otlp, segment};
+use crate::{Context, InvalidRequest, Transformed, do_action, do_event, native_json, otlp, segment};
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 
 /// A source of events.
@@ -102,6 +102,27 @@ pub const ALL: &[Source] = &[
         endpoints: SEGMENT,
         example: include_str!("../payloads/segment.json"),
         face: Face::Segment,
+    },
+    Source {
+        name: "do_event",
+        about: "Domain events with EPCIS fields; native events, too, when they have an `event_type`",
+        endpoints: &[Endpoint::new("/v1/events", MESSAGE_BYTES_MAX, do_event::transform)],
+        example: include_str!("../payloads/do_event.json"),
+        face: Face::Json,
+    },
+    Source {
+        name: "do_action",
+        about: "Actions that ran to their end: who did what to what, and what came of it",
+        endpoints: &[Endpoint::new("/v1/actions", MESSAGE_BYTES_MAX, do_action::transform)],
+        example: include_str!("../payloads/do_action.json"),
+        face: Face::Json,
+    },
+    Source {
+        name: "native",
+        about: "Events by the names of the columns; gRPC, too",
+        endpoints: &[Endpoint::new("/v1/native", MESSAGE_BYTES_MAX, native_json::transform)],
+        example: include_str!("../payloads/native.json"),
+        face: Face::Json,
     },
 ];
 

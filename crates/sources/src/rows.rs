@@ -14,7 +14,7 @@ pub(crate) struct Rows<'c> {
     source: &'static str,
     digest: RequestDigest,
     builder: BatchBuilder,
-    shared: Vec<(EventType, Shared)>,
+    shared: Vec<(&'static str, EventType, Shared)>,
     rejects: Rejects,
     records: u64,
 }
@@ -49,7 +49,17 @@ impl<'c> Rows<'c> {
         kind: EventType,
         write: impl FnOnce(&mut Row<'_, '_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let shared = self.shared(kind);
+        self.add_from(self.source, kind, write)
+    }
+
+    /// Writes one event of another source.
+    pub(crate) fn add_from(
+        &mut self,
+        source: &'static str,
+        kind: EventType,
+        write: impl FnOnce(&mut Row<'_, '_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let shared = self.shared(source, kind);
         let (context, digest, ordinal) = (self.context, self.digest, self.builder.len() as u64 + self.rejects.count);
         self.builder.try_row(Some(shared), |out| {
             let mut row = Row { out, context, digest, ordinal, original_ns: None, data: None };
@@ -59,11 +69,11 @@ impl<'c> Rows<'c> {
         })
     }
 
-    fn shared(&mut self, kind: EventType) -> Shared {
-        let known = self.shared.iter().find(|(known, _)| *known == kind).map(|(_, shared)| *shared);
+    fn shared(&mut self, source: &'static str, kind: EventType) -> Shared {
+        let known = self.shared.iter().find(|known| (known.0, known.1) == (source, kind)).map(|known| known.2);
         known.unwrap_or_else(|| {
-            let shared = self.builder.shared(|row| write_shared(row, self.context, kind, self.source));
-            self.shared.push((kind, shared));
+            let shared = self.builder.shared(|row| write_shared(row, self.context, kind, source));
+            self.shared.push((source, kind, shared));
             shared
         })
     }
@@ -87,6 +97,13 @@ pub(crate) struct Row<'w, 'b> {
 impl Row<'_, '_> {
     pub(crate) fn context(&self) -> &Context {
         self.context
+    }
+
+    /// A resource's id under its owner, `{ns}/…`; one that says so already stays as it is.
+    pub(crate) fn qualified(&self, id: &str) -> String {
+        let owner = self.context.tenant.as_str();
+        let is_qualified = id.strip_prefix(owner).is_some_and(|rest| rest.starts_with('/'));
+        if is_qualified { id.to_owned() } else { format!("{owner}/{id}") }
     }
 
     /// The sender's own id. Ids come first: readers that want only the id stop there.
@@ -147,6 +164,11 @@ impl Row<'_, '_> {
             Kind::Payload => self.out.json(column, text),
             _ => self.out.str(column, text),
         }
+    }
+
+    /// JSON text that was put together. `data` has a method of its own.
+    pub(crate) fn composed(&mut self, column: Column, json: Option<String>) {
+        json.into_iter().for_each(|json| self.json_text(column, &json));
     }
 
     /// The `data` column as JSON text.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use watershed_schema::{Column, EventType};
 
-use crate::json::{self, Loose as _, Members, Object, quoted};
+use crate::json::{self, Loose as _, Object, quoted};
 use crate::rows::{Row, Rows};
 use crate::{Context, Fault, InvalidRequest, Transformed};
 
@@ -223,10 +223,7 @@ const KNOWN: [&str; 12] = [
 
 /// What has no column: integrations, category, previousId …
 fn rest(record: &Object<'_>, corrected: Option<(i64, i64)>) -> Option<String> {
-    let mut rest = Members::default();
-    for (name, value) in record.members().filter(|(name, _)| !KNOWN.contains(name)) {
-        rest.raw(name, value.get());
-    }
+    let mut rest = record.rest(&KNOWN);
     if let Some((original, sent)) = corrected {
         rest.raw("originalTimestamp", &quoted(&json::iso(original)));
         rest.raw("sentAt", &quoted(&json::iso(sent)));

@@ -7,12 +7,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::time;
+use super::{Members, time};
 use crate::Fault;
 
 /// Members in order, values as they were sent. A member that is `null` counts as absent; of equal names the last counts,
 /// as in `JSON.parse`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Object<'a> {
@@ -33,6 +33,30 @@ impl<'a> Object<'a> {
     /// Names and values, `null` too.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
+    /// With members of `envelope`, by name, where this object has none of its own.
+    pub(crate) fn inside(self, envelope: &Self, names: &[&str]) -> Self {
+        let inherited = envelope.0.iter().filter(|(name, _)| names.contains(&name.as_ref())).cloned();
+        Self(inherited.chain(self.0).collect())
+    }
+
+    /// The members that are none of `known`, as an object under construction.
+    pub(crate) fn rest(&self, known: &[&str]) -> Members {
+        let mut rest = Members::default();
+        for (name, value) in self.members().filter(|(name, _)| !known.contains(name)) {
+            rest.raw(name, value.get());
+        }
+        rest
+    }
+
+    /// A member that must be there.
+    pub(crate) fn required<T>(
+        &self,
+        name: &'static str,
+        read: impl FnOnce(&Self, &'static str) -> Result<Option<T>, Fault>,
+    ) -> Result<T, Fault> {
+        read(self, name)?.ok_or_else(|| (name, "is missing".to_owned()))
     }
 
     /// A text.
@@ -180,6 +204,16 @@ mod tests {
             assert_eq!(fault.1, reason);
         }
         assert_eq!(object.int("h").or_absent(), None);
+    }
+
+    #[test]
+    fn an_envelope_gives_what_the_record_lacks() {
+        let envelope: Object<'_> = serde_json::from_str(r#"{"t":"e","session":"s","other":1}"#).unwrap();
+        let record = sent().inside(&envelope, &["t", "session"]);
+        assert_eq!((record.text("t").unwrap().unwrap(), record.text("session").unwrap().unwrap()), ("x".into(), "s".into()));
+        assert!(!record.has("other"));
+        assert_eq!(envelope.rest(&["t", "session"]).finish().unwrap(), r#"{"other":1}"#);
+        assert_eq!(record.required("absent", Object::text).unwrap_err(), ("absent", "is missing".to_owned()));
     }
 
     #[test]
