@@ -12,7 +12,7 @@ use crate::rows::{Row, Rows};
 use crate::{Context, Fault, InvalidRequest, Transformed};
 pub(crate) use object::{Loose, Object};
 pub(crate) use text::{Members, quoted, with_member};
-pub(crate) use time::iso_of as iso;
+pub(crate) use time::{iso_of as iso, millis};
 
 /// A request of records that all become one type of event: an object, an array of objects, or one object a line.
 ///

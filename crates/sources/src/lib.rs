@@ -2,6 +2,7 @@
 //!
 //! Must not know shards, storage or the network.
 
+mod browser;
 mod context;
 pub mod do_action;
 pub mod do_event;
@@ -11,10 +12,13 @@ pub mod native;
 pub mod native_json;
 pub mod otlp;
 pub mod registry;
+pub mod replay;
 mod rows;
 pub mod segment;
+pub mod snippet;
 mod system;
 mod trace_context;
+pub mod web_vitals;
 
 pub(crate) use context::Fault;
 pub use context::{Context, InvalidRequest, Reject, Rejects, Transformed};

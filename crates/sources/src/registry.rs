@@ -1,7 +1,7 @@
 //! Every source by name. A new one is a file of its own and a line here.
 
 use crate::otlp::Signal;
-use crate::{Context, InvalidRequest, Transformed, do_action, do_event, native_json, otlp, segment};
+use crate::{Context, InvalidRequest, Transformed, do_action, do_event, native_json, otlp, replay, segment, snippet, web_vitals};
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 
 /// A source of events.
@@ -123,6 +123,27 @@ pub const ALL: &[Source] = &[
         endpoints: &[Endpoint::new("/v1/native", MESSAGE_BYTES_MAX, native_json::transform)],
         example: include_str!("../payloads/native.json"),
         face: Face::Json,
+    },
+    Source {
+        name: "web_vitals",
+        about: "Web vitals: metrics of the web-vitals library",
+        endpoints: &[Endpoint::new("/v1/vitals", web_vitals::REQUEST_BYTES_MAX, web_vitals::transform)],
+        example: include_str!("../payloads/web_vitals.json"),
+        face: Face::Browser,
+    },
+    Source {
+        name: "replay",
+        about: "Session replay: events of rrweb",
+        endpoints: &[Endpoint::new("/v1/replay", replay::REQUEST_BYTES_MAX, replay::transform)],
+        example: include_str!("../payloads/replay.json"),
+        face: Face::Browser,
+    },
+    Source {
+        name: "snippet",
+        about: "Requests of a page: resource timing entries, as /snippet.js sends them",
+        endpoints: &[Endpoint::new("/v1/snippet", snippet::REQUEST_BYTES_MAX, snippet::transform)],
+        example: include_str!("../payloads/snippet.json"),
+        face: Face::Browser,
     },
 ];
 

@@ -30,6 +30,11 @@ impl<'a> TraceParent<'a> {
         Self { trace: trace.map(Cow::Owned), parent: parent.map(Cow::Owned) }.tidy()
     }
 
+    /// The same, in the trace `id` if it is in none.
+    pub(crate) fn or_trace(self, id: Option<Cow<'a, str>>) -> Self {
+        Self { trace: self.trace.or(id), ..self }
+    }
+
     /// Writes `trace_id` and `parent_id`.
     pub(crate) fn write(self, row: &mut Row<'_, '_>) {
         row.text(Column::TraceId, self.trace);

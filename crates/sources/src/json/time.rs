@@ -14,7 +14,7 @@ pub(super) fn iso(text: &str) -> Option<i64> {
 }
 
 /// Milliseconds, as `Date.now()` and `performance` give them.
-pub(super) fn millis(millis: f64) -> Option<i64> {
+pub(crate) fn millis(millis: f64) -> Option<i64> {
     const YEAR_9999_MS: f64 = 253_402_300_799_999.0;
     #[expect(clippy::cast_possible_truncation, reason = "within the years 0 to 9999")]
     (millis.abs() <= YEAR_9999_MS).then(|| (millis * 1e3).round() as i64)

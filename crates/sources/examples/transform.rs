@@ -1,0 +1,51 @@
+//! Shows what a request becomes: `cargo run -p watershed-sources --example transform -- /v1/vitals < request`.
+//!
+//! Prints one event a line, then the rejects; fails if there are any.
+
+use std::io::Read as _;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use watershed_schema::{Column, Row, TenantId, Value, payload};
+use watershed_sources::registry::{self, Endpoint};
+use watershed_sources::{Context, Transformed};
+
+fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: transform PATH < request")?;
+    let mut request = Vec::new();
+    std::io::stdin().read_to_end(&mut request)?;
+    let received_at_us = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
+    let context = Context { tenant: TenantId::new("example")?, received_at_us, batch_id: "example".to_owned() };
+    Ok(show(&endpoint(&path).ok_or("no such path")?.transform(&request, &context)?))
+}
+
+fn endpoint(path: &str) -> Option<&'static Endpoint> {
+    registry::ALL.iter().flat_map(|source| source.endpoints).find(|endpoint| endpoint.path == path)
+}
+
+#[expect(clippy::print_stdout, reason = "what it is for")]
+fn show(transformed: &Transformed) -> ExitCode {
+    for row in transformed.batch.iter().flat_map(|batch| batch.rows()) {
+        println!("{{{}}}", columns(&row).join(","));
+    }
+    println!("{} rejects: {}", transformed.rejects.count, transformed.rejects.summary());
+    if transformed.rejects.count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn columns(row: &Row<'_>) -> Vec<String> {
+    let json = |column: &Column| Some(format!("\"{}\":{}", column.name(), json(row.get(*column).ok()??)));
+    Column::ALL.iter().filter_map(json).collect()
+}
+
+fn json(value: Value<'_>) -> String {
+    let mut json = String::new();
+    match value {
+        Value::Text(text) => payload::quote(text, &mut json),
+        Value::Int(number) => json = number.to_string(),
+        Value::Float(number) => json = number.to_string(),
+        Value::Bool(truth) => json = truth.to_string(),
+        Value::Bytes(bytes) => payload::quote(&String::from_utf8_lossy(bytes), &mut json),
+        Value::Payload(payload) => payload::to_json(payload, &mut json).unwrap_or_default(),
+    }
+    json
+}
