@@ -4,18 +4,28 @@
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::post;
-use http::{Method, StatusCode};
+use axum::routing::{get, post};
+use http::header::CACHE_CONTROL;
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use watershed_sources::registry::{self, Endpoint, Face, Source};
+use watershed_sources::snippet;
 
 use super::{Context, answer, body};
 use crate::ingest::{self, Counts};
 use crate::{admission, refusal::Refusal, tenant};
 
 pub(super) fn routes() -> Router<Context> {
-    registry::ALL.iter().filter(|source| source.face != Face::Otlp).map(routes_of).fold(Router::new(), Router::merge)
+    let script = Router::new().route("/snippet.js", get(script));
+    registry::ALL.iter().filter(|source| source.face != Face::Otlp).map(routes_of).fold(script, Router::merge)
+}
+
+/// For pages of any origin; an hour is how long a fixed one takes to be everywhere.
+async fn script() -> Response {
+    let mut response = answer::respond(StatusCode::OK, "text/javascript; charset=utf-8", snippet::SCRIPT);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    response
 }
 
 fn routes_of(source: &'static Source) -> Router<Context> {
