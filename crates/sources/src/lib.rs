@@ -17,6 +17,7 @@ mod rows;
 pub mod segment;
 pub mod snippet;
 mod system;
+pub mod tail;
 mod trace_context;
 pub mod web_vitals;
 

@@ -1,7 +1,9 @@
 //! Every source by name. A new one is a file of its own and a line here.
 
 use crate::otlp::Signal;
-use crate::{Context, InvalidRequest, Transformed, do_action, do_event, native_json, otlp, replay, segment, snippet, web_vitals};
+use crate::{
+    Context, InvalidRequest, Transformed, do_action, do_event, native_json, otlp, replay, segment, snippet, tail, web_vitals,
+};
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 
 /// A source of events.
@@ -102,6 +104,13 @@ pub const ALL: &[Source] = &[
         endpoints: SEGMENT,
         example: include_str!("../payloads/segment.json"),
         face: Face::Segment,
+    },
+    Source {
+        name: "workers_tail",
+        about: "Workers Tail: items as a Cloudflare tail worker receives them",
+        endpoints: &[Endpoint::new("/v1/tail", tail::REQUEST_BYTES_MAX, tail::transform)],
+        example: include_str!("../payloads/workers_tail.json"),
+        face: Face::Json,
     },
     Source {
         name: "do_event",
