@@ -3,6 +3,7 @@
 //! Must not know shards, storage or the network.
 
 mod browser;
+pub mod cdc;
 mod context;
 pub mod do_action;
 pub mod do_event;

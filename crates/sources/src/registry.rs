@@ -2,7 +2,7 @@
 
 use crate::otlp::Signal;
 use crate::{
-    Context, InvalidRequest, Transformed, do_action, do_event, native_json, otlp, replay, segment, snippet, tail, web_vitals,
+    Context, InvalidRequest, Transformed, cdc, do_action, do_event, native_json, otlp, replay, segment, snippet, tail, web_vitals,
 };
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 
@@ -104,6 +104,13 @@ pub const ALL: &[Source] = &[
         endpoints: SEGMENT,
         example: include_str!("../payloads/segment.json"),
         face: Face::Segment,
+    },
+    Source {
+        name: "cdc",
+        about: "Changes of a database: Debezium, wal2json, or plain",
+        endpoints: &[Endpoint::new("/v1/cdc", cdc::REQUEST_BYTES_MAX, cdc::transform)],
+        example: include_str!("../payloads/cdc.json"),
+        face: Face::Json,
     },
     Source {
         name: "workers_tail",

@@ -1,0 +1,100 @@
+//! Debezium's envelope: <https://debezium.io/documentation/reference/stable/connectors/postgresql.html#postgresql-events>.
+//!
+//! With or without the `schema`/`payload` wrapper. The key travels beside the value: `{"key": …, "value": …}` keeps both;
+//! for a value alone the row's own `id`, if it has one, is taken for its key.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::position::Position;
+use super::{Change, Operation, key};
+use crate::Fault;
+use crate::json::{Loose as _, Object};
+use crate::trace_context::TraceParent;
+
+/// What goes to columns.
+const OWN: [&str; 3] = ["before", "after", "op"];
+
+pub(super) fn change<'a>(record: &Object<'a>) -> Result<Option<Change<'a>>, Fault> {
+    let value = if record.has("value") { record.object("value")?.unwrap_or_default() } else { record.clone() };
+    let Some(envelope) = unwrapped(&value)? else { return Ok(None) };
+    let Some(op) = envelope.text("op")? else {
+        return Err(("op", "is missing, and so are `operation` and `action`".to_owned()));
+    };
+    let source = envelope.object("source")?.unwrap_or_default();
+    let whole = |name| envelope.raw(name).map(|raw: &RawValue| Cow::Borrowed(raw.get()));
+    Ok(Some(Change {
+        operation: operation(&op)?,
+        system: source.text("connector")?.unwrap_or(Cow::Borrowed("unknown")),
+        database: source.text("schema")?.or(source.text("db")?),
+        table: source.required("table", Object::text)?,
+        key: key(record, &envelope)?,
+        before: whole("before"),
+        after: whole("after"),
+        position: position(&source)?,
+        transaction: transaction(&envelope, &source)?,
+        version: None,
+        at: time(&source)?.or(time(&envelope)?),
+        trace: trace(&envelope),
+        session: None,
+        context: envelope.rest(&OWN).finish(),
+    }))
+}
+
+/// The payload of a wrapper that tells its schema; none is a tombstone.
+fn unwrapped<'a>(value: &Object<'a>) -> Result<Option<Object<'a>>, Fault> {
+    let is_wrapped = value.members().any(|(name, _)| name == "payload") && !value.has("op");
+    if is_wrapped { value.object("payload") } else { Ok(Some(value.clone())) }
+}
+
+fn operation(op: &str) -> Result<Operation, Fault> {
+    Ok(match op {
+        "c" => Operation::Insert,
+        "u" => Operation::Update,
+        "d" => Operation::Delete,
+        "r" => Operation::Read,
+        "t" => Operation::Truncate,
+        _ => return Err(("op", format!("`{op}` is none of c, u, d, r, t"))),
+    })
+}
+
+fn key(record: &Object<'_>, envelope: &Object<'_>) -> Result<Option<String>, Fault> {
+    if let Some(told) = record.raw("key") {
+        let wrapped = Object::of(told).filter(|key| key.has("payload")).and_then(|key| key.raw("payload"));
+        return Ok(key::of_raw(wrapped.unwrap_or(told)));
+    }
+    let row = envelope.object("after").or_absent().or_else(|| envelope.object("before").or_absent());
+    Ok(row.and_then(|row| row.raw("id")).and_then(key::of_raw))
+}
+
+/// PostgreSQL: `lsn`. MySQL: `file`, `pos`, and `row` within the event. A snapshot's rows share a place, not their keys.
+fn position(source: &Object<'_>) -> Result<Option<Position>, Fault> {
+    if let Some(lsn) = source.int("lsn")? {
+        let number = u64::try_from(lsn).map_err(|_negative| ("lsn", format!("{lsn} is negative")))?;
+        return Ok(Some(Position::postgres(number)));
+    }
+    let place = source.int("pos")?.and_then(|place| u64::try_from(place).ok());
+    let row = source.word("row")?.unwrap_or_default().into_owned();
+    Ok(source.text("file")?.zip(place).map(|(file, place)| Position::binlog(&file, place).within(row)))
+}
+
+fn transaction<'a>(envelope: &Object<'a>, source: &Object<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
+    let told = envelope.object("transaction")?.unwrap_or_default().word("id")?;
+    Ok(told.or(source.word("txId")?).or(source.text("gtid")?))
+}
+
+/// The finest of three units; those of `source` are the database's own.
+fn time(object: &Object<'_>) -> Result<Option<i64>, Fault> {
+    let fine = object.int("ts_ns")?.map(|ns| ns.div_euclid(1000)).or(object.int("ts_us")?);
+    Ok(fine.or(object.int("ts_ms")?.map(|ms| ms.saturating_mul(1000))))
+}
+
+/// What Debezium's tracing transformation reads: a properties text in a column of the row.
+/// <https://debezium.io/documentation/reference/stable/integrations/tracing.html>
+fn trace<'a>(envelope: &Object<'a>) -> TraceParent<'a> {
+    let row = envelope.object("after").or_absent().unwrap_or_default();
+    let text = row.text("tracingspancontext").or_absent().unwrap_or_default();
+    let header = text.lines().find_map(|line| line.trim().strip_prefix("traceparent="));
+    header.map_or_else(|| TraceParent::of(envelope), TraceParent::of_header)
+}
