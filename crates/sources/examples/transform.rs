@@ -1,6 +1,6 @@
 //! Shows what a request becomes: `cargo run -p watershed-sources --example transform -- /v1/vitals < request`.
 //!
-//! Prints one event a line, then the rejects; fails if there are any.
+//! Prints one event a line, then the rejects; fails if there are any. `/snippet.js` as path prints the script as it is served.
 
 use std::io::Read as _;
 use std::process::ExitCode;
@@ -8,10 +8,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use watershed_schema::{Column, Row, TenantId, Value, payload};
 use watershed_sources::registry::{self, Endpoint};
-use watershed_sources::{Context, Transformed};
+use watershed_sources::{Context, Transformed, snippet};
 
+#[expect(clippy::print_stdout, reason = "what it is for")]
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: transform PATH < request")?;
+    if path == "/snippet.js" {
+        print!("{}", snippet::SCRIPT);
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut request = Vec::new();
     std::io::stdin().read_to_end(&mut request)?;
     let received_at_us = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;

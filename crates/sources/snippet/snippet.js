@@ -65,12 +65,13 @@
   // While the page is seen, requests are answered: what fails waits longer and longer.
   let busy, failures = 0, pause = 0
   const post = (url, body) => fetch(url, { method: "POST", body, keepalive: body.length < 6e4, credentials: "omit" })
+    .then((answer) => answer.status, () => 599)
   const drain = async () => {
     if (busy || Date.now() < pause) return
     busy = true
     while (waiting[0]) {
       const [first] = waiting
-      const status = await post(...first).then((answer) => answer.status, () => 599)
+      const status = await post(...first)
       if (status > 499 || status === 429 || status === 408) {
         pause = Date.now() + Math.min(TICK_MS * 2 ** failures++, 3e5)
         break
@@ -83,15 +84,16 @@
   }
   const tick = () => { flushAll(); drain() }
 
-  // A page that is hidden may never be seen again: a beacon outlives it, and what no beacon takes is kept for the next,
-  // up to 200 000 characters.
+  // A page that is hidden may never be seen again: a beacon outlives it, and what no beacon takes, or a
+  // server in trouble would refuse, is kept for the next, up to 200 000 characters.
   let tell = () => {}
   const leave = () => {
     tell()
     flushAll()
     waiting = waiting.filter(([url, body]) => {
+      if (failures) return true
       if (attempt(() => navigator.sendBeacon(url, body))) return
-      post(url, body).catch(() => {})
+      post(url, body)
       return true
     })
     keep()

@@ -1,0 +1,59 @@
+// A real browser visits a page that has /snippet.js, web-vitals and rrweb on it: it types, clicks, and leaves.
+// Prints what it did as JSON; fails on any error of the page.
+// Usage: browse.mjs ENDPOINT [--alone] (run in the folder that holds node_modules); --alone: without the two libraries
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { errorsOf, packaged, serve, withBrowser } from "./shared.mjs";
+
+const [endpoint, ...options] = process.argv.slice(2);
+const alone = options.includes("--alone");
+const traceId = randomBytes(16).toString("hex");
+const svg = (colour) => `<svg xmlns="http://www.w3.org/2000/svg" width="300" height="200"><rect width="300" height="200" fill="${colour}"/></svg>`;
+const libraries = alone ? "" : '<script src="/web-vitals.js"></script>\n<script src="/rrweb.js"></script>';
+
+const elsewhere = await serve({ "/hidden.svg": ["image/svg+xml", svg("teal")] });
+const template = readFileSync(new URL("page.html", import.meta.url), "utf8");
+const filled = template.replaceAll("%ENDPOINT%", endpoint).replace("%ELSEWHERE%", elsewhere.url)
+  .replace("%TRACEPARENT%", `00-${traceId}-${randomBytes(8).toString("hex")}-01`).replace("%LIBRARIES%", libraries);
+const site = await serve({
+  "*": ["text/html", filled],
+  "/style.css": ["text/css", "body { font: 16px sans-serif } #late { background: gold }", { "cache-control": "max-age=600" }],
+  "/fresh.svg": ["image/svg+xml", svg("crimson"), { etag: '"1"', "cache-control": "no-cache" }],
+  "/stock.json": ["application/json", '{"wool":0}'],
+  "/favicon.ico": ["image/svg+xml", svg("teal")],
+  "/web-vitals.js": ["text/javascript", packaged("web-vitals/dist/web-vitals.attribution.iife.js"), { "cache-control": "max-age=600" }],
+  "/rrweb.js": ["text/javascript", packaged("rrweb/dist/rrweb.umd.min.cjs"), { "cache-control": "max-age=600" }],
+});
+
+const done = await withBrowser(async (context) => {
+  const page = await context.newPage();
+  const errors = errorsOf(page);
+  const pages = [];
+  const visit = async (path) => {
+    await page.goto(site.url + path, { waitUntil: "load" });
+    pages.push(page.url());
+    await page.waitForSelector("#late");
+    await page.click("#name");
+    await page.keyboard.type("Ann");
+    await page.mouse.wheel(0, 50);
+    await page.click("#buy");
+    await page.waitForFunction(() => location.pathname === "/thanks" && document.title === "Thanks");
+    await page.waitForTimeout(300);
+    pages.push(page.url());
+  };
+  await visit("/cart?wool=1");
+  // Once as a page that stays: requests that are answered.
+  await page.evaluate(() => watershed.flush());
+  await page.waitForTimeout(500);
+  const { sessionId, traceparent } = await page.evaluate(() => watershed);
+  // And as one that goes: beacons. The next page is of the same session and finds things in the cache.
+  await visit("/cart?wool=2");
+  const same = (await page.evaluate(() => watershed.sessionId)) === sessionId;
+  await page.goto("about:blank");
+  await page.waitForTimeout(500);
+  return { sessionId, traceId, traced: traceparent.includes(traceId), same, site: site.url, elsewhere: elsewhere.url, pages, errors };
+});
+site.close();
+elsewhere.close();
+console.log(JSON.stringify(done));
+process.exit(done.errors.length === 0 && done.same && done.traced ? 0 : 1);
