@@ -1,4 +1,4 @@
-//! What tests with foreign clients need: a pinned Python environment and node modules, in the target folder.
+//! What tests with foreign clients need: a pinned Python environment and node modules, in the target folder; and a browser.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,9 @@ use anyhow::Context as _;
 pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
     let folder = target(root).join("foreign");
     python(root, &folder.join("python"))?;
-    node(root, &folder.join("node"))
+    node(&root.join("tests/foreign/package.json"), &folder.join("node"))?;
+    node(&root.join("tests/foreign/browser/package.json"), &folder.join("browser"))?;
+    browser()
 }
 
 fn target(root: &Path) -> PathBuf {
@@ -27,13 +29,24 @@ fn python(root: &Path, folder: &Path) -> anyhow::Result<()> {
     })
 }
 
-fn node(root: &Path, folder: &Path) -> anyhow::Result<()> {
-    let pins = root.join("tests/foreign/package.json");
-    install(&pins, folder, || {
-        fs::copy(&pins, folder.join("package.json"))?;
+fn node(pins: &Path, folder: &Path) -> anyhow::Result<()> {
+    install(pins, folder, || {
+        fs::copy(pins, folder.join("package.json"))?;
         run(Command::new("npm").args(["install", "--no-audit", "--no-fund", "--silent"]).current_dir(folder))
     })
 }
+
+/// Debian's Chromium, unless there is one: the browser of playwright would have to be downloaded.
+fn browser() -> anyhow::Result<()> {
+    if fs::exists(CHROMIUM)? {
+        return Ok(());
+    }
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    run(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core"]))
+}
+
+/// Where `tests/foreign/browser` looks for it.
+const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// A copy of the pins beside what was installed says that it is whole.
 fn install(pins: &Path, folder: &Path, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
