@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+#[path = "support/rows.rs"]
 mod support;
 
 use std::collections::BTreeSet;

@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use crate::json::{Members, Object};
 
 /// Names and values of a key; one is its value, several are a JSON object with sorted names.
-pub(super) fn of_members<'a>(mut members: Vec<(&str, &'a RawValue)>) -> Option<String> {
+pub(super) fn of_members(mut members: Vec<(&str, &RawValue)>) -> Option<String> {
     members.sort_by_key(|(name, _)| *name);
     match members[..] {
         [] => None,
