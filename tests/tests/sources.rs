@@ -134,6 +134,19 @@ async fn any_sources_format_may_come_over_grpc() {
     assert_eq!(texts(&client, "SELECT id FROM events WHERE event_name = 'Paid'").await, ["m-1"]);
 }
 
+#[test]
+fn the_demo_joins_all_sources_in_one_statement_and_one_subscription() {
+    let shown = watershed(&["demo"]);
+    let sources = ["snippet", "web_vitals", "replay", "segment", "otel", "cdc", "do_event", "do_action", "workers_tail"];
+    for source in sources {
+        assert!(shown.lines().any(|line| line.split_whitespace().nth(2) == Some(source)), "{source}: {shown}");
+    }
+    assert!(shown.contains("15 events came by one subscription to the trace, 15 were sent."), "{shown}");
+    let times = shown.lines().filter_map(|line| line.trim().split_once(" ms ")?.0.parse::<i64>().ok());
+    let times: Vec<_> = times.collect();
+    assert!(times.len() == 15 && times.is_sorted(), "{times:?}");
+}
+
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign").join(name)
 }
