@@ -1,7 +1,7 @@
 //! Session replay: events of rrweb, <https://github.com/rrweb-io/rrweb/blob/master/docs/recipes/dive-into-event.md>.
 //!
 //! A request is an array of events, an event, or
-//! `{"sessionId":…,"pageUrl":…,"sequence":…,"sessionStart":…,"events":[…]}` ([`crate::browser`]). `sequence` is the number
+//! `{"sessionId":…,"pageUrl":…,"sequence":…,"sessionStart":…,"events":[…]}` (form: `browser.rs`). `sequence` is the number
 //! of the first event there, `sessionStart` the time of the session's first event. `replay_data` is the event as it was
 //! sent: the values of a session, in order, are what `rrweb.Replayer` takes.
 

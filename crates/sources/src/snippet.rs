@@ -2,7 +2,7 @@
 //! <https://www.w3.org/TR/resource-timing/>; and the script that sends them.
 //!
 //! A request is an array of entries, an entry, or `{"sessionId":…,"pageUrl":…,"timeOrigin":…,"entries":[…]}`
-//! ([`crate::browser`]). `timeOrigin` is `performance.timeOrigin`, milliseconds since 1970: without it, and without a
+//! (form: `browser.rs`). `timeOrigin` is `performance.timeOrigin`, milliseconds since 1970: without it, and without a
 //! `timestamp`, an entry has the time of its arrival. What has no column, and the times that columns are differences of,
 //! stay in `data`.
 

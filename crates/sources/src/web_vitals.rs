@@ -1,6 +1,6 @@
 //! Web vitals: the `Metric` objects of the `web-vitals` library, <https://github.com/GoogleChrome/web-vitals#types>.
 //!
-//! A request is a metric, an array of metrics, or `{"sessionId":…,"pageUrl":…,"metrics":[…]}` ([`crate::browser`]).
+//! A request is a metric, an array of metrics, or `{"sessionId":…,"pageUrl":…,"metrics":[…]}` (form: `browser.rs`).
 //! `timestamp`, where sent, is when the metric was reported. `entries`, `attribution` and what else has no column stay in
 //! `data`.
 

@@ -17,6 +17,7 @@ const filled = template.replaceAll("%ENDPOINT%", endpoint).replace("%ELSEWHERE%"
   .replace("%TRACEPARENT%", `00-${traceId}-${randomBytes(8).toString("hex")}-01`).replace("%LIBRARIES%", libraries);
 const site = await serve({
   "*": ["text/html", filled],
+  "/blank": ["text/html", "<!doctype html><title>Gone</title>"],
   "/style.css": ["text/css", "body { font: 16px sans-serif } #late { background: gold }", { "cache-control": "max-age=600" }],
   "/fresh.svg": ["image/svg+xml", svg("crimson"), { etag: '"1"', "cache-control": "no-cache" }],
   "/stock.json": ["application/json", '{"wool":0}'],
@@ -25,9 +26,28 @@ const site = await serve({
   "/rrweb.js": ["text/javascript", packaged("rrweb/dist/rrweb.umd.min.cjs"), { "cache-control": "max-age=600" }],
 });
 
+/** Runs in the page: notes what is sent, where it outlives the page. No tool outside sees the beacons of a page that goes. */
+function noteSent(endpoint) {
+  const note = (url, body) => String(url).startsWith(endpoint + "/v1/") && (sessionStorage["sent " + new URL(url).pathname + " " + body] = "");
+  const { fetch } = window, { sendBeacon } = navigator;
+  window.fetch = (url, options) => (note(url, options?.body), fetch(url, options));
+  navigator.sendBeacon = (url, body) => (note(url, body), sendBeacon.call(navigator, url, body));
+}
+
+/** How many records went to each path; what was sent again is one entry of the notes. */
+function counted(notes) {
+  const counts = {};
+  for (const [, path, body] of notes.map((note) => /^sent (\S+) (.*)$/s.exec(note)).filter(Boolean)) {
+    const records = Object.values(JSON.parse(body)).find(Array.isArray);
+    counts[path] = (counts[path] ?? 0) + records.length;
+  }
+  return counts;
+}
+
 const done = await withBrowser(async (context) => {
   const page = await context.newPage();
   const errors = errorsOf(page);
+  await page.addInitScript(noteSent, endpoint);
   const pages = [];
   const visit = async (path) => {
     await page.goto(site.url + path, { waitUntil: "load" });
@@ -49,9 +69,9 @@ const done = await withBrowser(async (context) => {
   // And as one that goes: beacons. The next page is of the same session and finds things in the cache.
   await visit("/cart?wool=2");
   const same = (await page.evaluate(() => watershed.sessionId)) === sessionId;
-  await page.goto("about:blank");
-  await page.waitForTimeout(500);
-  return { sessionId, traceId, traced: traceparent.includes(traceId), same, site: site.url, elsewhere: elsewhere.url, pages, errors };
+  await page.goto(site.url + "/blank");
+  const sent = counted(await page.evaluate(() => Object.keys(sessionStorage)));
+  return { sessionId, traceId, traced: traceparent.includes(traceId), same, site: site.url, elsewhere: elsewhere.url, pages, sent, errors };
 });
 site.close();
 elsewhere.close();
