@@ -137,6 +137,10 @@ impl<'a> Fields<'a> {
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         for (place, byte) in self.rest.iter().take(VARINT_BYTES_MAX).enumerate() {
+            // 64 bits end in the last byte's first; other readers refuse more, and so do we.
+            if place + 1 == VARINT_BYTES_MAX && *byte > 1 {
+                break;
+            }
             value |= u64::from(byte & 0x7f) << (7 * place);
             if byte & 0x80 == 0 {
                 self.rest = &self.rest[place + 1..];
