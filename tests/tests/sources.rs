@@ -21,10 +21,10 @@ fn watershed(arguments: &[&str]) -> String {
 /// Name, first path and example of every source that takes JSON.
 fn json_sources() -> Vec<(String, String, String)> {
     let list = watershed(&["sources"]);
-    let mut words = list.lines().map(|line| line.split_whitespace());
     let mut sources = Vec::new();
-    while let Some(mut line) = words.next() {
-        let (name, path) = (line.next().expect("a name").to_owned(), line.next().expect("a path").to_owned());
+    for line in list.lines() {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let (name, path) = (words.next().expect("a name"), words.next().expect("a path"));
         if name != "otel" {
             let example = watershed(&["sources", &name, "--example"]);
             sources.push((name, path, example));
