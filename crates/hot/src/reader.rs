@@ -38,7 +38,8 @@ pub(crate) fn first_seq(connection: &Connection) -> Result<Seq, HotError> {
 }
 
 pub(crate) fn next_seq(connection: &Connection) -> Result<Seq, HotError> {
-    let next = connection.query_row("SELECT first_seq + rows FROM log ORDER BY lsn DESC LIMIT 1", [], |row| row.get::<_, i64>(0));
+    let next =
+        connection.query_row("SELECT first_seq + rows FROM heads ORDER BY lsn DESC LIMIT 1", [], |row| row.get::<_, i64>(0));
     match next.optional()? {
         Some(next) => Ok(Seq(next.cast_unsigned())),
         None => first_seq(connection),
@@ -73,10 +74,9 @@ fn checked(row: &Row<'_>) -> Result<LogRecord, HotError> {
     Ok(LogRecord { lsn, term, kind, payload })
 }
 
-/// Heads only: SQLite reads every selected column of a row, and payloads are a hundred times as big.
 const HEADS: &str = "
-    SELECT lsn, first_seq, rows, head FROM log
-    WHERE lsn >= (SELECT coalesce(max(lsn), 0) FROM log WHERE first_seq <= ?1 AND rows > 0)
+    SELECT lsn, first_seq, rows, head FROM heads
+    WHERE lsn >= (SELECT coalesce(max(lsn), 0) FROM heads WHERE first_seq <= ?1 AND rows > 0)
       AND first_seq < ?2 AND rows > 0
     ORDER BY lsn";
 const PAYLOAD: &str = "SELECT lsn, term, kind, crc, payload FROM log WHERE lsn = ?1";

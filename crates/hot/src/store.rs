@@ -14,18 +14,20 @@ use crate::{HotError, reader, writer};
 
 /// "WSHD": marks the file as ours.
 const APPLICATION_ID: i32 = 0x5753_4844;
-const VERSION: i32 = 2;
+const VERSION: i32 = 3;
 const PAGE_BYTES: i32 = 16 * 1024;
 
 /// Name in `meta` of the first number that is still here.
 pub(crate) const FIRST_SEQ: &str = "hot.first_seq";
 
+/// Heads have a table of their own: a lookup walks all of them, and beside a payload each would cost a page or two.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS log (
-        lsn INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL, first_seq INTEGER NOT NULL,
-        rows INTEGER NOT NULL, min_ts INTEGER NOT NULL, max_ts INTEGER NOT NULL, types INTEGER NOT NULL,
-        crc INTEGER NOT NULL, head BLOB NOT NULL, payload BLOB NOT NULL);
-    CREATE INDEX IF NOT EXISTS log_first_seq ON log (first_seq);
+        lsn INTEGER PRIMARY KEY, term INTEGER NOT NULL, kind INTEGER NOT NULL, crc INTEGER NOT NULL, payload BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS heads (
+        lsn INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, rows INTEGER NOT NULL, min_ts INTEGER NOT NULL,
+        max_ts INTEGER NOT NULL, types INTEGER NOT NULL, head BLOB NOT NULL);
+    CREATE INDEX IF NOT EXISTS heads_first_seq ON heads (first_seq);
     CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;";
 
 /// How a store behaves.

@@ -133,32 +133,24 @@ fn commit(connection: &mut Connection, writes: &[Write], mut next_seq: Seq) -> R
 
 fn insert(connection: &Connection, record: &LogRecord, first_seq: Seq) -> Result<Seq, HotError> {
     let head = Head::of(record)?;
-    let kind = record.kind as u8;
+    let (lsn, kind) = (record.lsn.0.cast_signed(), record.kind as u8);
     let crc = checksum(record.lsn, record.term, kind, &record.payload);
+    let mut statement =
+        connection.prepare_cached("INSERT INTO log (lsn, term, kind, crc, payload) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    statement.execute(params![lsn, record.term.0.cast_signed(), kind, crc, &record.payload[..]])?;
     let mut statement = connection.prepare_cached(
-        "INSERT INTO log (lsn, term, kind, first_seq, rows, min_ts, max_ts, types, crc, head, payload)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO heads (lsn, first_seq, rows, min_ts, max_ts, types, head) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    statement.execute(params![
-        record.lsn.0.cast_signed(),
-        record.term.0.cast_signed(),
-        kind,
-        first_seq.0.cast_signed(),
-        head.rows.cast_signed(),
-        head.min_ts,
-        head.max_ts,
-        head.types,
-        crc,
-        head.encode(),
-        &record.payload[..],
-    ])?;
+    let (first, rows) = (first_seq.0.cast_signed(), head.rows.cast_signed());
+    statement.execute(params![lsn, first, rows, head.min_ts, head.max_ts, head.types, head.encode()])?;
     Ok(Seq(first_seq.0 + head.rows))
 }
 
 fn truncate(connection: &Connection, lsn: Lsn, next_seq: Seq) -> Result<Seq, HotError> {
     let lsn = lsn.0.cast_signed();
-    let first: Option<i64> = connection.query_row("SELECT min(first_seq) FROM log WHERE lsn >= ?1", [lsn], |row| row.get(0))?;
+    let first: Option<i64> = connection.query_row("SELECT min(first_seq) FROM heads WHERE lsn >= ?1", [lsn], |row| row.get(0))?;
     connection.execute("DELETE FROM log WHERE lsn >= ?1", [lsn])?;
+    connection.execute("DELETE FROM heads WHERE lsn >= ?1", [lsn])?;
     Ok(first.map_or(next_seq, |first| Seq(first.cast_unsigned())))
 }
 
@@ -166,7 +158,8 @@ fn truncate(connection: &Connection, lsn: Lsn, next_seq: Seq) -> Result<Seq, Hot
 fn purge(connection: &Connection, lsn: Lsn, next_seq: Seq) -> Result<(), HotError> {
     let lsn = lsn.0.cast_signed();
     connection.execute("DELETE FROM log WHERE lsn <= ?1", [lsn])?;
-    let first: Option<i64> = connection.query_row("SELECT min(first_seq) FROM log", [], |row| row.get(0))?;
+    connection.execute("DELETE FROM heads WHERE lsn <= ?1", [lsn])?;
+    let first: Option<i64> = connection.query_row("SELECT min(first_seq) FROM heads", [], |row| row.get(0))?;
     let first = first.map_or(next_seq.0, i64::cast_unsigned);
     put_meta(connection, crate::store::FIRST_SEQ, &first.to_le_bytes())
 }
