@@ -66,7 +66,7 @@ async fn a_visit_is_stored_under_its_session_and_trace_and_plays_back() {
 
 /// rrweb's own player shows what was on the page when the recording ended.
 async fn play(visit: &Visit) {
-    let sql = visit.sql("CAST(replay_data AS VARCHAR)", "event_type = 'replay' ORDER BY timestamp, replay_sequence");
+    let sql = visit.sql("arrow_cast(replay_data, 'Utf8')", "event_type = 'replay' ORDER BY timestamp, replay_sequence");
     let events = texts(&visit.client, &sql).await;
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     write!(file, "[{}]", events.join(",")).expect("writes");

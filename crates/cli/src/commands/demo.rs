@@ -36,7 +36,8 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let sent = play(&client, &session).await?;
     let sql = statement(&session);
     let found = client.query(&sql).await?;
-    let live = follow(&client, &session, sent).await?;
+    let stored: usize = found.iter().map(RecordBatch::num_rows).sum();
+    let live = follow(&client, &session, stored as u64).await?;
     let text =
         format!("{}\n{sql}\n\n{live} events came by one subscription to the trace, {sent} were sent.\n", timeline(&found)?);
     drop(node);
@@ -65,12 +66,12 @@ fn statement(session: &Session) -> String {
     )
 }
 
-/// The trace's events from the beginning, until all that were sent are there.
-async fn follow(client: &Client, session: &Session, sent: u64) -> Result<u64, Failure> {
+/// The trace's events from the beginning, until all that are stored were delivered.
+async fn follow(client: &Client, session: &Session, stored: u64) -> Result<u64, Failure> {
     let filter = Filter { trace_ids: vec![session.trace().to_owned()], ..Filter::default() };
     let mut stream = client.subscribe(filter, Start::Earliest);
     let mut seen = 0;
-    while seen < sent {
+    while seen < stored {
         let Some(item) = stream.try_next().await? else { break };
         seen += item.events.len() as u64;
     }
