@@ -1,0 +1,139 @@
+//! Every source of the registry under damaged requests: no panic, no reject without a reason, no batch beyond its limits,
+//! nothing stored that a reader could not decode, and the same answer for the same bytes.
+//!
+//! A fixed number of rounds by default; `WATERSHED_FUZZ_SECONDS=300` runs each source for so long.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "support/rows.rs"]
+mod support;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use support::context;
+use watershed_sample::{Random, logs, metrics, traces};
+use watershed_schema::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
+use watershed_schema::{EventBatch, proto};
+use watershed_sources::Transformed;
+use watershed_sources::registry::{self, Endpoint, Source};
+
+const ROUNDS: usize = 2_000;
+
+#[test]
+fn damaged_requests_of_every_source() {
+    #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of the product")]
+    let seconds = std::env::var("WATERSHED_FUZZ_SECONDS").ok().map(|text| text.parse().unwrap());
+    for source in registry::ALL {
+        let seeds = seeds(source);
+        let mut random = Random::new(0x5eed);
+        let (began, mut rounds) = (Instant::now(), 0);
+        while seconds.map_or(rounds < ROUNDS, |seconds| began.elapsed() < Duration::from_secs(seconds)) {
+            let endpoint = &source.endpoints[pick(&mut random, source.endpoints.len())];
+            check(source, endpoint, &damaged(&seeds, &mut random));
+            rounds += 1;
+        }
+        println!("{}: {rounds} rounds from {} seeds", source.name, seeds.len());
+    }
+}
+
+/// The example, what was recorded of real senders, and OTLP in protobuf.
+fn seeds(source: &Source) -> Vec<Vec<u8>> {
+    let mut seeds = vec![source.example.as_bytes().to_vec()];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(source.name);
+    let files = std::fs::read_dir(folder).into_iter().flatten();
+    seeds.extend(files.map(|file| std::fs::read(file.unwrap().path()).unwrap()));
+    if source.name == "otel" {
+        let mut random = Random::new(1);
+        seeds.push(traces(&mut random, 8).encode_to_vec());
+        seeds.push(logs(&mut random, 8).encode_to_vec());
+        seeds.push(metrics(&mut random, 8).encode_to_vec());
+    }
+    if source.name == "cdc" {
+        seeds.extend(["postgres_create_with_schema", "postgres_delete", "mysql_update_with_schema"].map(|name| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/debezium/{name}.json"));
+            std::fs::read(path).unwrap()
+        }));
+    }
+    seeds
+}
+
+fn pick(random: &mut Random, end: usize) -> usize {
+    usize::try_from(random.draw() % end.max(1) as u64).unwrap()
+}
+
+/// What replaces a value of JSON, or stands anywhere.
+const WORDS: [&str; 24] = [
+    "null",
+    "true",
+    "0",
+    "-1",
+    "1e400",
+    "18446744073709551616",
+    "-9223372036854775809",
+    "0.1",
+    "\"\"",
+    "[]",
+    "{}",
+    "[[[[[[]]]]]]",
+    "\"\\ud800\"",
+    "\"\\u0000\"",
+    "{\"a\":{\"b\":[1,{\"c\":null}]}}",
+    "\"2026-13-45T99:99:99Z\"",
+    "1790000000000",
+    "-1790000000000.5",
+    "\"null\"",
+    "\n",
+    ",",
+    "\"",
+    "\u{feff}",
+    "\"\u{10ffff}\"",
+];
+
+fn damaged(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut bytes = seeds[pick(random, seeds.len())].clone();
+    for _ in 0..=pick(random, 6) {
+        let at = pick(random, bytes.len());
+        match random.draw() % 8 {
+            0 => bytes.truncate(at),
+            1 if !bytes.is_empty() => bytes[at] ^= 1 << (random.draw() % 8),
+            2 => drop(bytes.splice(at..at, WORDS[pick(random, WORDS.len())].bytes())),
+            3 => splice_other(&mut bytes, &seeds[pick(random, seeds.len())], random),
+            4 => drop(bytes.splice(at..(at + pick(random, 40)).min(bytes.len()), [])),
+            _ => replace_value(&mut bytes, random),
+        }
+    }
+    bytes
+}
+
+/// A piece of another seed.
+fn splice_other(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
+    let (at, from) = (pick(random, bytes.len()), pick(random, other.len()));
+    let piece = other[from..(from + pick(random, 60)).min(other.len())].to_vec();
+    bytes.splice(at..at, piece);
+}
+
+/// The scalar behind some colon becomes another value: most of what results is still JSON.
+fn replace_value(bytes: &mut Vec<u8>, random: &mut Random) {
+    let from = pick(random, bytes.len());
+    let Some(colon) = bytes[from..].iter().position(|byte| *byte == b':').map(|at| from + at + 1) else { return };
+    let end = bytes[colon..].iter().position(|byte| matches!(byte, b',' | b'}' | b']' | b'{' | b'['));
+    let end = end.map_or(bytes.len(), |end| colon + end);
+    bytes.splice(colon..end, WORDS[pick(random, WORDS.len())].bytes());
+}
+
+fn check(source: &Source, endpoint: &Endpoint, request: &[u8]) {
+    let told = || format!("{} {}: {}", source.name, endpoint.path, String::from_utf8_lossy(request));
+    let Ok(Transformed { batch, rejects, .. }) = endpoint.transform(request, &context()) else { return };
+    for reject in &rejects.first {
+        assert!(!reject.field.is_empty() && !reject.reason.is_empty(), "{}", told());
+    }
+    let again = endpoint.transform(request, &context()).unwrap();
+    let Some(batch) = batch else { return };
+    assert_eq!(again.batch.unwrap().body(), batch.body(), "{}", told());
+    assert!(batch.len() <= BATCH_ROWS_MAX && batch.body().len() <= BATCH_BYTES_MAX, "{}", told());
+    let decoded = EventBatch::decode(batch.tenant().clone(), batch.body().clone());
+    assert_eq!(decoded.unwrap_or_else(|error| panic!("{error}: {}", told())).len(), batch.len());
+    assert!(proto::EventBatch::decode(batch.body().clone()).is_ok(), "{}", told());
+}
