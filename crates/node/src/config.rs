@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use watershed_schema::TenantId;
+use watershed_sources::redact;
 
 pub(crate) use units::{Bytes, Span};
 
@@ -53,6 +54,8 @@ pub struct Config {
     pub log: String,
     /// `text` or `json`.
     pub log_format: String,
+    /// What must not be stored: `[redaction]`, in the file only.
+    pub redaction: redact::Settings,
 }
 
 impl Default for Config {
@@ -75,6 +78,7 @@ impl Default for Config {
             drain_timeout: Span::from_secs(20),
             log: "info,openraft=error".to_owned(),
             log_format: "text".to_owned(),
+            redaction: redact::Settings::default(),
         }
     }
 }

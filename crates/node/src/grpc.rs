@@ -15,6 +15,7 @@ use watershed_query::Engine;
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 
 use crate::drain::Drain;
+use crate::ingest::Intake;
 use crate::subscribe::Tokens;
 
 /// First in reflection: its `common.proto` is whole, ours of the same name is the part that `watershed.v1` needs.
@@ -24,6 +25,7 @@ const OTLP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/otlp.bin"));
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) node: Node,
+    pub(crate) intake: Intake,
     pub(crate) drain: Drain,
     pub(crate) tokens: Tokens,
     pub(crate) engine: Engine,

@@ -11,11 +11,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use watershed_actors::Node;
 
 use crate::drain::Drain;
+use crate::ingest::Intake;
 
 /// What the handlers share.
 #[derive(Clone)]
 pub(crate) struct Context {
     pub(crate) node: Node,
+    pub(crate) intake: Intake,
     pub(crate) drain: Drain,
     pub(crate) metrics: PrometheusHandle,
 }

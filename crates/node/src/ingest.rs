@@ -1,5 +1,6 @@
 //! A request of telemetry on its way in, whatever face it came through.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -8,6 +9,7 @@ use uuid::Uuid;
 use watershed_actors::{Appended, Node, Permit};
 use watershed_schema::TenantId;
 use watershed_sources::otlp::{self, Signal};
+use watershed_sources::redact::Redactions;
 use watershed_sources::registry::{Endpoint, Source};
 use watershed_sources::{Context, InvalidRequest, Rejects, Transformed, native};
 
@@ -43,21 +45,11 @@ pub(crate) fn context(tenant: TenantId) -> Context {
     Context { tenant, received_at_us, batch_id: Uuid::now_v7().to_string() }
 }
 
-/// Takes a request of OTLP; returns when everything good in it is durable.
-pub(crate) async fn otlp(
-    node: &Node,
-    (signal, encoding): (Signal, Encoding),
-    body: Bytes,
-    tenant: TenantId,
-    permit: Permit,
-) -> Result<Accepted, Refusal> {
-    let context = context(tenant);
-    let decode = move || match encoding {
-        Encoding::Protobuf => otlp::transform(signal, &body, &context),
-        Encoding::Json => otlp::transform_json(signal, &body, &context),
-    };
-    let taken = take(node, word(signal), decode, permit).await.inspect_err(|refusal| refused(word(signal), refusal))?;
-    Ok(Accepted { rejected: taken.rejects.count, message: message(&taken.rejects.summary(), taken.dropped_attributes) })
+/// Where requests become rows of the log, without what the tenant does not want stored.
+#[derive(Clone)]
+pub(crate) struct Intake {
+    pub(crate) node: Node,
+    pub(crate) redactions: Arc<Redactions>,
 }
 
 /// How many events are durable, and what was not taken.
@@ -67,22 +59,73 @@ pub(crate) struct Counts {
     pub(crate) rejects: Rejects,
 }
 
-/// Takes a client's batch of native events.
-pub(crate) async fn native(node: &Node, batch: Bytes, tenant: TenantId, permit: Permit) -> Result<Counts, Refusal> {
-    let context = context(tenant);
-    counted(take(node, "native", move || native::transform(&batch, &context), permit).await, "native")
+impl Intake {
+    /// Takes a request of OTLP; returns when everything good in it is durable.
+    pub(crate) async fn otlp(
+        &self,
+        (signal, encoding): (Signal, Encoding),
+        body: Bytes,
+        tenant: TenantId,
+        permit: Permit,
+    ) -> Result<Accepted, Refusal> {
+        let decode = move |context: &Context| match encoding {
+            Encoding::Protobuf => otlp::transform(signal, &body, context),
+            Encoding::Json => otlp::transform_json(signal, &body, context),
+        };
+        let taken = self.take(word(signal), decode, tenant, permit).await;
+        let taken = taken.inspect_err(|refusal| refused(word(signal), refusal))?;
+        Ok(Accepted { rejected: taken.rejects.count, message: message(&taken.rejects.summary(), taken.dropped_attributes) })
+    }
+
+    /// Takes a client's batch of native events.
+    pub(crate) async fn native(&self, batch: Bytes, tenant: TenantId, permit: Permit) -> Result<Counts, Refusal> {
+        counted(self.take("native", move |context| native::transform(&batch, context), tenant, permit).await, "native")
+    }
+
+    /// Takes a request of any source in the registry.
+    pub(crate) async fn source(
+        &self,
+        (source, endpoint): (&'static Source, &'static Endpoint),
+        body: Bytes,
+        tenant: TenantId,
+        permit: Permit,
+    ) -> Result<Counts, Refusal> {
+        counted(self.take(source.name, move |context| endpoint.transform(&body, context), tenant, permit).await, source.name)
+    }
+
+    async fn take(
+        &self,
+        signal: &'static str,
+        decode: impl FnOnce(&Context) -> Result<Transformed, InvalidRequest> + Send + 'static,
+        tenant: TenantId,
+        permit: Permit,
+    ) -> Result<Taken, Refusal> {
+        let (since, context, redactions) = (Instant::now(), context(tenant), Arc::clone(&self.redactions));
+        let split = move || match decode(&context).map(|transformed| redacted(&redactions, &context.tenant, transformed)) {
+            Ok(Transformed { batch, rejects, dropped_attributes }) => (Ok((rejects, dropped_attributes)), batch),
+            Err(error) => (Err(error), None),
+        };
+        let stopping = || Refusal::Unavailable("the node stops".to_owned());
+        let ingested = self.node.ingest(split, permit).await.ok_or_else(stopping)?;
+        let (rejects, dropped_attributes) = ingested.said.map_err(|error| Refusal::Invalid(error.to_string()))?;
+        let appended = match ingested.appended {
+            Some(appended) => appended?,
+            None if rejects.count > 0 => return Err(Refusal::Invalid(format!("no record was taken: {}", rejects.summary()))),
+            None => Appended::default(),
+        };
+        accepted(signal, appended, since);
+        metrics::counter!("watershed_events_rejected_total", "signal" => signal).increment(rejects.count);
+        metrics::counter!("watershed_attributes_dropped_total", "signal" => signal).increment(dropped_attributes);
+        Ok(Taken { appended, rejects, dropped_attributes })
+    }
 }
 
-/// Takes a request of any source in the registry.
-pub(crate) async fn source(
-    node: &Node,
-    (source, endpoint): (&'static Source, &'static Endpoint),
-    body: Bytes,
-    tenant: TenantId,
-    permit: Permit,
-) -> Result<Counts, Refusal> {
-    let context = context(tenant);
-    counted(take(node, source.name, move || endpoint.transform(&body, &context), permit).await, source.name)
+/// Before anything is stored, forwarded or compared.
+fn redacted(redactions: &Redactions, tenant: &TenantId, transformed: Transformed) -> Transformed {
+    match redactions.for_tenant(tenant) {
+        Some(redaction) => redaction.apply(transformed),
+        None => transformed,
+    }
 }
 
 fn counted(taken: Result<Taken, Refusal>, source: &'static str) -> Result<Counts, Refusal> {
@@ -95,31 +138,6 @@ struct Taken {
     appended: Appended,
     rejects: Rejects,
     dropped_attributes: u64,
-}
-
-async fn take(
-    node: &Node,
-    signal: &'static str,
-    decode: impl FnOnce() -> Result<Transformed, InvalidRequest> + Send + 'static,
-    permit: Permit,
-) -> Result<Taken, Refusal> {
-    let since = Instant::now();
-    let split = move || match decode() {
-        Ok(Transformed { batch, rejects, dropped_attributes }) => (Ok((rejects, dropped_attributes)), batch),
-        Err(error) => (Err(error), None),
-    };
-    let stopping = || Refusal::Unavailable("the node stops".to_owned());
-    let ingested = node.ingest(split, permit).await.ok_or_else(stopping)?;
-    let (rejects, dropped_attributes) = ingested.said.map_err(|error| Refusal::Invalid(error.to_string()))?;
-    let appended = match ingested.appended {
-        Some(appended) => appended?,
-        None if rejects.count > 0 => return Err(Refusal::Invalid(format!("no record was taken: {}", rejects.summary()))),
-        None => Appended::default(),
-    };
-    accepted(signal, appended, since);
-    metrics::counter!("watershed_events_rejected_total", "signal" => signal).increment(rejects.count);
-    metrics::counter!("watershed_attributes_dropped_total", "signal" => signal).increment(dropped_attributes);
-    Ok(Taken { appended, rejects, dropped_attributes })
 }
 
 fn message(rejects: &str, dropped: u64) -> String {

@@ -17,10 +17,12 @@ use watershed_actors::{Node, Settings};
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::Lake;
 use watershed_query::{Engine, Limits};
+use watershed_sources::redact::Redactions;
 
 use crate::Config;
 use crate::drain::Drain;
 use crate::hot_tier::LocalShards;
+use crate::ingest::Intake;
 use crate::subscribe::Tokens;
 use crate::{grpc, http, telemetry};
 
@@ -44,6 +46,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
+    let redactions = Arc::new(Redactions::new(&config.redaction).context("redaction")?);
     let _lock = data_dir::lock(&config.data_dir)?;
     let metrics = telemetry::recorder()?;
     let listeners = Listeners::bind(&config).await?;
@@ -52,8 +55,10 @@ pub async fn serve(
     let engine = engine(&config, &node, lake);
     let drain = Drain::new();
     let tokens = Tokens::new(cluster_id::of(&config.data_dir)?);
-    let http = http::router(http::Context { node: node.clone(), drain: drain.clone(), metrics });
-    let grpc = grpc::routes(&grpc::Context { node: node.clone(), drain: drain.clone(), tokens, engine })?;
+    let intake = Intake { node: node.clone(), redactions };
+    let http = http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), metrics };
+    let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), tokens, engine };
+    let (http, grpc) = (http::router(http), grpc::routes(&grpc)?);
     started(&listeners.started(config.data_dir.clone())?);
     let servers = Servers::spawn(listeners, grpc, http).await;
     let ended = tokio::select! {

@@ -12,6 +12,7 @@ mod json;
 pub mod native;
 pub mod native_json;
 pub mod otlp;
+pub mod redact;
 pub mod registry;
 pub mod replay;
 mod rows;

@@ -11,7 +11,7 @@ use watershed_sources::registry;
 
 use super::Context;
 use super::raw::{streaming, unary};
-use crate::ingest::{self, Counts};
+use crate::ingest::Counts;
 use crate::{admission, refusal::Refusal, tenant};
 
 /// Requests of one stream that are under way at a time; each has its own permit of the byte budget.
@@ -32,7 +32,7 @@ async fn publish(context: Context, request: Request<Bytes>) -> Result<Bytes, Sta
 
 async fn native(context: &Context, message: Bytes, tenant: TenantId) -> Result<Counts, Refusal> {
     let permit = admission::admit(&context.node, &context.drain, message.len())?;
-    ingest::native(&context.node, batch_of(&message)?, tenant, permit).await
+    context.intake.native(batch_of(&message)?, tenant, permit).await
 }
 
 /// Answers in the order of the requests. Ends with the requests, or when one of them cannot be read.
@@ -72,7 +72,7 @@ async fn send(context: Context, request: Request<Bytes>) -> Result<Bytes, Status
     let proto::SendRequest { path, body } = proto::SendRequest::decode(message).map_err(undecodable)?;
     let unknown = || Refusal::Invalid(format!("path: `{path}` is no endpoint of a source"));
     let found = registry::by_path(&path).ok_or_else(unknown)?;
-    let counts = ingest::source(&context.node, found, body, tenant, permit).await?;
+    let counts = context.intake.source(found, body, tenant, permit).await?;
     Ok(Bytes::from(response(&counts).encode_to_vec()))
 }
 

@@ -59,7 +59,7 @@ async fn take(context: &Context, (signal, encoding): (Signal, Encoding), request
     let declared = body::declared(&parts.headers).unwrap_or(MESSAGE_BYTES_MAX);
     let permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
     let plain = body::plain(&parts.headers, body, MESSAGE_BYTES_MAX).await.map_err(counted)?;
-    ingest::otlp(&context.node, (signal, encoding), plain, tenant, permit).await
+    context.intake.otlp((signal, encoding), plain, tenant, permit).await
 }
 
 fn answer((signal, encoding): (Signal, Encoding), accepted: &Accepted) -> Response {

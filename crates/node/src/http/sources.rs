@@ -70,7 +70,7 @@ async fn take(
     let declared = body::declared(&parts.headers).unwrap_or(endpoint.bytes_max);
     let permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
     let plain = body::plain(&parts.headers, body, endpoint.bytes_max).await.map_err(counted)?;
-    ingest::source(&context.node, (source, endpoint), plain, tenant, permit).await
+    context.intake.source((source, endpoint), plain, tenant, permit).await
 }
 
 /// Segment's libraries look for `success`; for the rest it is how many are durable, and what was not taken.
