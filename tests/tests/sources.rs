@@ -184,3 +184,18 @@ async fn segment_columns(client: &Client) {
     assert_eq!(texts(client, "SELECT actor_name FROM events WHERE event_name = 'identify'").await, ["Ann"]);
     assert_eq!(texts(client, "SELECT http_query FROM events WHERE event_name = 'Shop.page_view'").await, ["?q=1"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_taken_out_at_the_door_of_the_tenant_that_wants_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let settings = dir.path().join("watershed.toml");
+    std::fs::write(&settings, "[redaction.tenants.acme]\nbuiltin = true\n").expect("writes");
+    let server = Server::start(&dir.path().join("data"), &["--config", &settings.display().to_string()]);
+    let track = format!("{}/v1/track", server.http);
+    let call = br#"{"userId":"u","event":"Paid","properties":{"password":"hunter2","plan":"free"}}"#;
+    for (tenant, properties) in [("acme", r#"{"plan":"free"}"#), ("other", r#"{"password":"hunter2","plan":"free"}"#)] {
+        assert_eq!(curl::post(&track, &[&format!("X-Scope-OrgID: {tenant}")], call).status, 200);
+        let client = server.client().await.with_tenant(tenant).expect("a name");
+        assert_eq!(texts(&client, "SELECT properties FROM events").await, [properties]);
+    }
+}

@@ -98,6 +98,15 @@ impl EventWriter<'_> {
         wire::end_nested(self.out, payload);
     }
 
+    /// A `Payload` column as an encoded [`crate::proto::Payload`], byte for byte.
+    ///
+    /// # Panics
+    /// When the column has another kind.
+    pub fn payload(&mut self, column: Column, payload: &[u8]) {
+        assert!(column.kind() == Kind::Payload, "invariant: {} is no payload column", column.name());
+        wire::put_bytes(self.out, u32::from(column.id()), payload);
+    }
+
     fn begin_payload(&mut self, column: Column) -> usize {
         assert!(column.kind() == Kind::Payload, "invariant: {} is no payload column", column.name());
         wire::begin_nested(self.out, u32::from(column.id()))

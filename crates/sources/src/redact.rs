@@ -1,7 +1,7 @@
 //! Redaction: what must not be stored is taken out at the door, before a batch goes anywhere.
 //!
 //! Two kinds of rules: keys, whose members and columns disappear, and patterns, whose matches are written over. A whole
-//! batch is looked through once first; where nothing can match, it is returned as it is.
+//! batch is looked through once first; what cannot match is copied, and if that is all, the batch is returned as it is.
 
 mod builtin;
 mod card;
@@ -12,6 +12,7 @@ mod rows;
 mod rules;
 mod suspicion;
 mod text;
+mod words;
 
 use watershed_schema::{BatchError, EventBatch};
 
@@ -38,7 +39,7 @@ impl Redaction {
     pub fn new(rules: &Rules) -> Result<Self, InvalidRules> {
         let keys = rules::keys(rules);
         let names = Names::new(&keys)?;
-        let mut suspicion = suspicion::Builder::new(&keys);
+        let mut suspicion = suspicion::Builder::new(&keys)?;
         let mut replacements = Vec::new();
         for Pattern { pattern, replacement } in &rules.patterns {
             suspicion.add(pattern)?;
@@ -47,8 +48,8 @@ impl Redaction {
         // A parameter is named by a key, which is suspect already.
         replacements.extend(names.parameters());
         if rules.builtin {
-            suspicion.add_builtin(builtin::BEARER)?;
-            suspicion.add_builtin(card::SUSPECT)?;
+            suspicion.add_word(builtin::BEARER_WORD);
+            suspicion.add_cards();
             replacements.push(Replacement::new(builtin::BEARER, builtin::BEARER_REPLACEMENT)?);
         }
         Ok(Self { names, replacements, cards: rules.builtin, suspicion: suspicion.finish()? })
@@ -71,11 +72,12 @@ impl Redaction {
     /// # Errors
     /// [`BatchError`] when replacements make it larger than a batch may be.
     pub fn apply_to(&self, batch: &EventBatch) -> Result<EventBatch, BatchError> {
-        if self.names.no_column() && !self.suspicion.is_about(batch.body()) {
+        let pass = Pass::new(self);
+        let suspects = rows::suspects(&pass, batch)?;
+        if !suspects.contains(&true) {
             return Ok(batch.clone());
         }
-        let pass = Pass::new(self);
-        let redacted = rows::rebuilt(&pass, batch)?;
+        let redacted = rows::rebuilt(&pass, batch, &suspects)?;
         Ok(if pass.has_changed() { redacted } else { batch.clone() })
     }
 }

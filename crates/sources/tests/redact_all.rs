@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -11,10 +13,12 @@ use watershed_sources::redact::{Pattern, Redaction, Rules};
 const KEYS: [&str; 3] = ["secret", "Pass-Word", "e/k"];
 const PATTERN: &str = r"\bq\d+z\b|ä+x$";
 
-fn redaction() -> Redaction {
+/// Compiled once: without optimisation that takes long.
+static REDACTION: LazyLock<Redaction> = LazyLock::new(|| {
     let patterns = vec![Pattern { pattern: PATTERN.into(), replacement: "[-]".into() }];
     Redaction::new(&Rules { builtin: false, keys: KEYS.map(str::to_owned).into(), patterns }).unwrap()
-}
+});
+static REGEX: LazyLock<Regex> = LazyLock::new(|| Regex::new(PATTERN).unwrap());
 
 /// What a reader of the rules would do, without caring for speed or bytes.
 fn oracle(value: &Value) -> Value {
@@ -30,7 +34,7 @@ fn oracle(value: &Value) -> Value {
 }
 
 fn oracle_text(text: &str) -> String {
-    Regex::new(PATTERN).unwrap().replace_all(text, "[-]").into_owned()
+    REGEX.replace_all(text, "[-]").into_owned()
 }
 
 fn dropped(name: &str) -> bool {
@@ -162,7 +166,7 @@ proptest! {
     #[test]
     fn what_is_left_is_what_the_rules_leave(events in proptest::collection::vec(event(), 1..4)) {
         let before = batch(&events);
-        let after = redaction().apply_to(&before).unwrap();
+        let after = REDACTION.apply_to(&before).unwrap();
         prop_assert_eq!(before.id_hashes().unwrap(), after.id_hashes().unwrap());
         let read = EventBatch::decode(TenantId::default(), after.body().clone()).unwrap();
         prop_assert_eq!(read.header(), after.header());
@@ -191,6 +195,6 @@ proptest! {
             row.otlp(Column::Labels, |writer| writer.any("k", &[b"\x0a\x06secret".as_slice(), &bytes].concat()));
             row.bytes(Column::ReplayData, &bytes);
         });
-        prop_assert_eq!(redaction().apply_to(&builder.finish().unwrap()).unwrap().len(), 1);
+        prop_assert_eq!(REDACTION.apply_to(&builder.finish().unwrap()).unwrap().len(), 1);
     }
 }

@@ -48,5 +48,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 
 /// Tokens of RFC 6750 in texts: `Authorization: Bearer …` in a log line.
-pub(super) const BEARER: &str = r"(?i)\b(bearer)\s+[a-z0-9._~+/-]{16,}=*";
+pub(super) const BEARER: &str = r"(?i-u)\b(bearer)\s+[a-z0-9._~+/-]{16,}=*";
+/// In every match.
+pub(super) const BEARER_WORD: &str = "bearer";
 pub(super) const BEARER_REPLACEMENT: &str = "$1 [redacted]";

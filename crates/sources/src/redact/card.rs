@@ -2,14 +2,39 @@
 
 use std::borrow::Cow;
 
-/// Whatever has a card number matches this.
-pub(super) const SUSPECT: &str = "[2-9](?:[ -]?[0-9]){12}";
 const REPLACEMENT: &str = "[redacted]";
 
 const DIGITS_MIN: usize = 13;
 const DIGITS_MAX: usize = 19;
 /// Groups but the last have at least three digits, so that lists of small numbers are none.
 const GROUP_MIN: usize = 3;
+
+/// Whether there may be a card number: enough digits in a run of digits and separators. Looks at every 13th byte.
+pub(super) fn may_be_in(bytes: &[u8]) -> bool {
+    let mut last = DIGITS_MIN - 1;
+    while last < bytes.len() {
+        let fitting = bytes[last + 1 - DIGITS_MIN..=last].iter().rev().take_while(|byte| is_digit_or_separator(byte)).count();
+        if fitting < DIGITS_MIN {
+            last += DIGITS_MIN - fitting;
+            continue;
+        }
+        let run = bytes[last + 1 - DIGITS_MIN..].iter().copied().take_while(is_digit_or_separator);
+        let (mut length, mut digits) = (0, 0);
+        for byte in run {
+            length += 1;
+            digits += usize::from(byte.is_ascii_digit() && (digits > 0 || byte >= b'2'));
+        }
+        if digits >= DIGITS_MIN {
+            return true;
+        }
+        last += length;
+    }
+    false
+}
+
+fn is_digit_or_separator(byte: &u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b' ' | b'-')
+}
 
 /// The text with card numbers written over.
 pub(super) fn without_cards(text: &str) -> Cow<'_, str> {
@@ -99,13 +124,24 @@ mod tests {
     #[test]
     fn card_numbers_are_written_over_wherever_they_stand() {
         for card in CARDS {
-            assert!(regex::Regex::new(SUSPECT).unwrap().is_match(card), "{card}");
+            for before in ["", "x", "1 - 1", "1234567", "A longer text before it, 12 - "] {
+                assert!(may_be_in(format!("{before}{card}").as_bytes()), "{before}{card}");
+            }
             for (before, after) in [("", ""), ("paid with ", "."), ("card=", "&x=1"), ("12 ", " 7"), ("(", ")"), ("ü", "ü")] {
                 let text = format!("{before}{card}{after}");
                 assert_eq!(without_cards(&text), format!("{before}[redacted]{after}"), "{text}");
             }
         }
         assert_eq!(without_cards("4111111111111111,5555-5555-5555-4444"), "[redacted],[redacted]");
+    }
+
+    #[test]
+    fn times_and_ids_are_not_even_suspect() {
+        for text in
+            ["1790000000006", "1 - 1790000000000", "2026-09-21 14:13", "- - - - - - - - - - - - - - 1", "411111111111", ""]
+        {
+            assert!(!may_be_in(text.as_bytes()), "{text}");
+        }
     }
 
     #[test]

@@ -66,19 +66,24 @@ impl OfKeys {
     fn new(keys: &[String]) -> Result<Self, InvalidRules> {
         let any = any_of(keys);
         // `a=1&password=…` and `user[password]=…` of a URL or a form, `password="…"` of a log line.
-        let parameter = format!(r#"(?i)((?:^|[^\pL\pN_-])(?:{any})\]?=)(?:"[^"]*"|[^&;,"\s]+)"#);
+        let parameter = format!(r#"((?:^|[^\pL\pN_-])(?:{any})\]?=)(?:"[^"]*"|[^&;,"\s]+)"#);
         let regex = |pattern: &str| Regex::new(pattern).map_err(|error| invalid(pattern, &error));
         Ok(Self {
-            name: regex(&format!(r"(?is)(?:^|\.)(?:{any})$"))?,
-            anywhere: regex(&format!("(?i){any}"))?,
+            name: regex(&format!(r"(?:^|\.)(?:{any})$"))?,
+            anywhere: regex(&any)?,
             parameter: Replacement::new(&parameter, "$1")?,
         })
     }
 }
 
-/// An expression for any of the keys.
-pub(super) fn any_of(keys: &[String]) -> String {
-    keys.iter().map(|key| regex::escape(key)).collect::<Vec<_>>().join("|")
+fn any_of(keys: &[String]) -> String {
+    keys.iter().map(|key| expression(key)).collect::<Vec<_>>().join("|")
+}
+
+/// A key in any case: that of ASCII for one of ASCII, so that it stands for as many bytes as it has.
+pub(super) fn expression(key: &str) -> String {
+    let flags = if key.is_ascii() { "i-u" } else { "i" };
+    format!("(?{flags}:{})", regex::escape(key))
 }
 
 /// Events are found, ordered and stored by these.
@@ -100,7 +105,9 @@ mod tests {
         for dropped in ["password", "PassWord", "user.password", "http.request.header.PASSWORD", "x.y", "a.x.y", "STRAßE"] {
             assert!(names.drops(dropped), "{dropped}");
         }
-        for kept in ["passwords", "my_password", "password.hash", "xay", "y", "", "pass word", "user\npassword"] {
+        for kept in
+            ["passwords", "my_password", "password.hash", "xay", "y", "", "pass word", "user\npassword", "pa\u{17f}\u{17f}word"]
+        {
             assert!(!names.drops(kept), "{kept}");
         }
         assert!(!Names::default().drops("password"));

@@ -8,20 +8,30 @@ use regex::bytes::Regex;
 use regex_syntax::hir::{Hir, HirKind};
 
 use super::InvalidRules;
-use super::names::any_of;
+use super::card;
+use super::names::expression;
+use super::words::{WORD_BYTES_MIN, Words};
 
-/// One expression for all rules.
+/// One look for words, one for card numbers, one for all else.
 #[derive(Clone, Debug)]
-pub(super) struct Suspicion(Option<Regex>);
+pub(super) struct Suspicion {
+    words: Option<Words>,
+    cards: bool,
+    others: Option<Regex>,
+}
 
 impl Suspicion {
     pub(super) fn is_about(&self, bytes: &[u8]) -> bool {
-        self.0.as_ref().is_some_and(|regex| regex.is_match(bytes))
+        let words = || self.words.as_ref().is_some_and(|words| words.is_any_in(bytes));
+        let others = || self.others.as_ref().is_some_and(|others| others.is_match(bytes));
+        words() || (self.cards && card::may_be_in(bytes)) || others()
     }
 }
 
 pub(super) struct Builder {
-    any: Vec<Hir>,
+    words: Vec<String>,
+    cards: bool,
+    others: Vec<Hir>,
     escape: &'static str,
 }
 
@@ -30,38 +40,44 @@ const ESCAPED_LETTER: &str = r"\\u[0-9a-fA-F]{4}";
 const ESCAPED: &str = r#"\\["\\/bfnrtu]"#;
 
 impl Builder {
-    pub(super) fn new(keys: &[String]) -> Self {
-        let any = keys.iter().map(|key| {
-            Hir::clone(&parsed(&format!("(?i){}", any_of(std::slice::from_ref(key)))).unwrap_or_else(|_| Hir::fail()))
-        });
+    pub(super) fn new(keys: &[String]) -> Result<Self, InvalidRules> {
+        let (words, others): (Vec<_>, Vec<_>) =
+            keys.iter().cloned().partition(|key| key.is_ascii() && key.len() >= WORD_BYTES_MIN);
         let is_word = |key: &String| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
         let escape = if keys.iter().all(is_word) { ESCAPED_LETTER } else { ESCAPED };
-        Self { any: any.collect(), escape }
+        let others = others.iter().map(|key| parsed(&expression(key))).collect::<Result<_, _>>()?;
+        Ok(Self { words, cards: false, others, escape })
     }
 
     /// A pattern of the settings.
     pub(super) fn add(&mut self, pattern: &str) -> Result<(), InvalidRules> {
         self.escape = ESCAPED;
-        self.add_builtin(pattern)
-    }
-
-    /// A pattern of letters and digits.
-    pub(super) fn add_builtin(&mut self, pattern: &str) -> Result<(), InvalidRules> {
         let hir = parsed(pattern)?;
         if hir.properties().minimum_len() == Some(0) {
             return Err(InvalidRules::Pattern { pattern: pattern.to_owned(), reason: "matches empty text".to_owned() });
         }
-        self.any.push(without_looks(&hir));
+        self.others.push(without_looks(&hir));
         Ok(())
     }
 
+    /// A word of letters that is in every match of a pattern.
+    pub(super) fn add_word(&mut self, word: &str) {
+        self.words.push(word.to_owned());
+    }
+
+    pub(super) fn add_cards(&mut self) {
+        self.cards = true;
+    }
+
     pub(super) fn finish(mut self) -> Result<Suspicion, InvalidRules> {
-        if self.any.is_empty() {
-            return Ok(Suspicion(None));
+        let words = (!self.words.is_empty()).then(|| Words::new(&self.words));
+        if words.is_none() && !self.cards && self.others.is_empty() {
+            return Ok(Suspicion { words, cards: false, others: None });
         }
-        self.any.push(parsed(self.escape)?);
-        let all = Hir::alternation(self.any).to_string();
-        Ok(Suspicion(Some(Regex::new(&all).map_err(|error| invalid("all rules together", &error))?)))
+        self.others.push(parsed(self.escape)?);
+        let others = Hir::alternation(self.others).to_string();
+        let others = Regex::new(&others).map_err(|error| invalid("all patterns together", &error))?;
+        Ok(Suspicion { words, cards: self.cards, others: Some(others) })
     }
 }
 
@@ -91,7 +107,7 @@ mod tests {
     use super::*;
 
     fn suspicion(keys: &[&str], patterns: &[&str]) -> Suspicion {
-        let mut builder = Builder::new(&keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>());
+        let mut builder = Builder::new(&keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>()).unwrap();
         patterns.iter().for_each(|pattern| builder.add(pattern).unwrap());
         builder.finish().unwrap()
     }
