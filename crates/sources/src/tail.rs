@@ -5,6 +5,7 @@
 mod invocation;
 mod request;
 
+use serde_json::value::RawValue;
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 use watershed_schema::{Column, EventType};
 
@@ -34,8 +35,11 @@ fn item(item: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     let at = item.time("eventTimestamp")?;
     let invocation = Invocation::of(item.object("event")?.unwrap_or_default());
     let script = item.text("scriptName")?;
-    match (invocation.ray(), item.raw("eventTimestamp")) {
-        (Some(ray), Some(at)) => row.id_of(&ray, &[SOURCE, &ray, script.as_deref().unwrap_or(""), at.get()]),
+    // One request may call a script, or a durable object, several times within a millisecond.
+    let raw = |name| item.raw(name).map_or("", RawValue::get);
+    let key = ["scriptName", "eventTimestamp", "entrypoint", "durableObjectId", "cpuTime", "wallTime"].map(raw);
+    match invocation.ray() {
+        Some(ray) if item.has("eventTimestamp") => row.id_of(&ray, &[&[SOURCE, &ray, &invocation.url()], &key[..]].concat()),
         _ => row.id_of_place(),
     }
     row.name(&format!("workers.{}", invocation.kind()));
@@ -92,7 +96,7 @@ fn data(item: &Object<'_>, invocation: &Invocation<'_>) -> Option<String> {
         }
     }
     if item.has("outcome") && outcome(&item.text("outcome").or_absent().unwrap_or_default()) == "unknown" {
-        data.maybe("outcome", item.raw("outcome").map(serde_json::value::RawValue::get));
+        data.maybe("outcome", item.raw("outcome").map(RawValue::get));
     }
     invocation.write_data(&mut data);
     data.finish()

@@ -158,7 +158,12 @@ fn an_item_is_recognised_by_its_ray() {
     let id = |more: &str, cpu: &str| {
         row(PATH, &item(&format!(r#"{{"request":{{"headers":{{{more}}}}}}}"#), cpu)).remove("id").unwrap()
     };
-    assert_eq!(id(r#""cf-ray":"a""#, r#","cpuTime":1"#), id(r#""cf-ray":"a""#, r#","cpuTime":2"#));
+    assert_eq!(id(r#""cf-ray":"a""#, r#","cpuTime":1"#), id(r#""cf-ray":"a""#, r#","cpuTime":1,"truncated":false"#));
+    assert_ne!(
+        id(r#""cf-ray":"a""#, r#","cpuTime":1"#),
+        id(r#""cf-ray":"a""#, r#","cpuTime":2"#),
+        "another call of the same request"
+    );
     assert_ne!(id(r#""cf-ray":"a""#, ""), id(r#""cf-ray":"b""#, ""));
     let twice = rows(PATH, &format!("[{0},{0}]", item("{}", "")));
     assert_ne!(twice[0]["id"], twice[1]["id"]);

@@ -46,6 +46,10 @@ impl<'a> Invocation<'a> {
         self.header("cf-ray").or_else(|| self.event.word("rayId").or_absent())
     }
 
+    pub(super) fn url(&self) -> Cow<'a, str> {
+        self.request.url().unwrap_or_default()
+    }
+
     pub(super) fn header(&self, name: &'static str) -> Option<Cow<'a, str>> {
         self.request.header(name)
     }

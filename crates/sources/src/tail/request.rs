@@ -28,6 +28,10 @@ impl<'a> Request<'a> {
         Self { request, headers, cf }
     }
 
+    pub(super) fn url(&self) -> Option<Cow<'a, str>> {
+        self.request.text("url").or_absent()
+    }
+
     /// Names of headers are lower case in tail items, but nobody promises it.
     pub(super) fn header(&self, name: &str) -> Option<Cow<'a, str>> {
         let value = self.headers.members().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value)?;
@@ -36,7 +40,7 @@ impl<'a> Request<'a> {
 
     pub(super) fn write(&self, row: &mut Row<'_, '_>) {
         row.text(Column::HttpMethod, self.request.text("method").or_absent());
-        let url = self.request.text("url").or_absent();
+        let url = self.url();
         let parsed = url.as_deref().and_then(|url| Url::parse(url).ok());
         row.text(Column::HttpUrl, url);
         row.text(Column::HttpHost, parsed.as_ref().and_then(Url::host_str));
