@@ -79,10 +79,16 @@ impl Operation {
 struct Change<'a> {
     operation: Operation,
     system: Cow<'a, str>,
+    /// Which of several databases of that system, as far as the sender says: LSNs of two clusters may be equal.
+    server: String,
     /// The schema, or the database where there are none.
     database: Option<Cow<'a, str>>,
     table: Cow<'a, str>,
     key: Option<String>,
+    /// Whether the sender said what the key is; else the row's `id` was taken for it, or there is none.
+    is_key_told: bool,
+    /// Its number among the changes at one place, or in its transaction.
+    ordinal: Option<i64>,
     before: Option<Cow<'a, str>>,
     after: Option<Cow<'a, str>>,
     position: Option<Position>,
@@ -123,9 +129,19 @@ impl Change<'_> {
     fn write_id(&self, row: &mut Row<'_, '_>) {
         let Some(position) = &self.position else { return row.id_of_place() };
         let or_empty = |text: &Option<Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
-        let (database, key) = (or_empty(&self.database), self.key.clone().unwrap_or_default());
-        let place = [&position.text, &position.within];
-        let group = format!("{}/{database}/{}", self.system, self.table);
-        row.id_of(&group, &[SOURCE, &self.system, &database, &self.table, &key, self.operation.as_str(), place[0], place[1]]);
+        let (database, key, which) = (or_empty(&self.database), self.key.clone().unwrap_or_default(), self.which());
+        let group = format!("{}/{}/{database}/{}", self.system, self.server, self.table);
+        let place = [self.operation.as_str(), &position.text, &position.within, &which];
+        row.id_of(&group, &[&[SOURCE, &group, &key][..], &place[..]].concat());
+    }
+
+    /// One record of PostgreSQL's log may hold many rows (`COPY`). A key tells them apart; without one it is what they
+    /// say and, where the sender counts, their number.
+    fn which(&self) -> String {
+        if self.is_key_told && self.key.is_some() {
+            return String::new();
+        }
+        let content = self.after.as_deref().or(self.before.as_deref()).unwrap_or_default();
+        format!("{}/{content}", self.ordinal.unwrap_or_default())
     }
 }

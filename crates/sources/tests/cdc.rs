@@ -5,6 +5,8 @@
 #[path = "support/rows.rs"]
 mod support;
 
+use std::collections::BTreeSet;
+
 use support::{hold, reject, row, rows};
 
 const PATH: &str = "/v1/cdc";
@@ -136,9 +138,13 @@ fn debezium_operations_keys_and_ties() {
 
 #[test]
 fn tombstones_and_marks_of_transactions_are_no_changes() {
-    for nothing in
-        ["null", r#"{"schema":{},"payload":null}"#, r#"{"payload":null}"#, r#"{"key":{"id":1},"value":{"payload":null}}"#]
-    {
+    for nothing in [
+        "null",
+        r#"{"op":"m","source":{},"message":{"prefix":"p"}}"#,
+        r#"{"schema":{},"payload":null}"#,
+        r#"{"payload":null}"#,
+        r#"{"key":{"id":1},"value":{"payload":null}}"#,
+    ] {
         assert!(rows(PATH, nothing).is_empty(), "{nothing}");
     }
     let stream = r#"{"action":"B","xid":5}
@@ -170,6 +176,10 @@ fn wal2json_format_2() {
                 ("transaction_id", Some("777")),
                 ("timestamp", Some("1790000000250123")),
                 ("db_before", Some(r#"{"id":9007199254740993}"#)),
+                (
+                    "context",
+                    Some(r#"{"pk":[{"name":"id","type":"bigint"}],"types":{"id":"bigint","total":"numeric","note":"text"}}"#),
+                ),
                 ("db_after", Some(r#"{"id":9007199254740993,"total":31.50,"note":null}"#)),
             ],
         )],
@@ -192,6 +202,32 @@ fn a_change_is_recognised_by_its_place_in_the_log() {
     assert_ne!(id(MYSQL_UPDATE), id(&MYSQL_UPDATE.replace(r#""row": 0"#, r#""row": 1"#)));
     let twice = rows(PATH, &format!("[{0},{0}]", native("")));
     assert_ne!(twice[0]["id"], twice[1]["id"], "without a place in the log, the place in the request tells them apart");
+}
+
+/// Seen with PostgreSQL 15 and wal2json 2.5: `COPY` puts many rows into one record of the log.
+#[test]
+fn rows_of_one_record_of_the_log_stay_apart_without_a_key() {
+    let ids = |requests: &[String]| {
+        let rows = requests.iter().flat_map(|request| rows(PATH, request));
+        rows.map(|mut row| row.remove("id").unwrap()).collect::<BTreeSet<_>>()
+    };
+    let copied = |value: &str, more: &str| {
+        format!(
+            r#"{{"action":"I","lsn":"0/152ABC8","schema":"public","table":"t","pk":[],"columns":[{{"name":"a","value":{value}}}]{more}}}"#
+        )
+    };
+    let (one, two, again) = (copied("1", ""), copied("2", ""), copied("1", r#","ordinal":1"#));
+    assert_eq!(ids(&[one.clone(), two.clone(), again.clone()]).len(), 3, "by what they say, equal rows by their number");
+    assert_eq!(ids(&[one.clone(), format!("{two}{one}{again}")]).len(), 3, "delivered again, whatever the request");
+    let elsewhere = copied("1", r#","cluster":"7","database":"shop""#);
+    assert_eq!(ids(&[one.clone(), elsewhere, copied("1", r#","cluster":"8","database":"shop""#)]).len(), 3);
+    let read = |value: &str, more: &str| {
+        format!(r#"{{"op":"r","source":{{"connector":"postgresql","lsn":7,"table":"t"}},"after":{{"a":{value}}}{more}}}"#)
+    };
+    let ordered = read("1", r#","transaction":{"id":"5:7","total_order":2}"#);
+    assert_eq!(ids(&[read("1", ""), read("2", ""), ordered]).len(), 3, "a snapshot of a table without a key");
+    let keyed = |more: &str| format!(r#"{{"key":{{"id":5}},"value":{}}}"#, read("1", more));
+    assert_eq!(ids(&[keyed(""), keyed(r#","transaction":{"id":"5:7","total_order":2}"#)]).len(), 1, "a key is enough");
 }
 
 #[test]

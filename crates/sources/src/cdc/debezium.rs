@@ -22,14 +22,18 @@ pub(super) fn change<'a>(record: &Object<'a>) -> Result<Option<Change<'a>>, Faul
     let Some(op) = envelope.text("op")? else {
         return Err(("op", "is missing, and so are `operation` and `action`".to_owned()));
     };
+    let Some(operation) = operation(&op)? else { return Ok(None) };
     let source = envelope.object("source")?.unwrap_or_default();
     let whole = |name| envelope.raw(name).map(|raw: &RawValue| Cow::Borrowed(raw.get()));
     Ok(Some(Change {
-        operation: operation(&op)?,
+        operation,
         system: source.text("connector")?.unwrap_or(Cow::Borrowed("unknown")),
+        server: server(&source)?,
         database: source.text("schema")?.or(source.text("db")?),
         table: source.required("table", Object::text)?,
         key: key(record, &envelope)?,
+        is_key_told: record.has("key"),
+        ordinal: envelope.object("transaction")?.unwrap_or_default().int("total_order")?,
         before: whole("before"),
         after: whole("after"),
         position: position(&source)?,
@@ -48,15 +52,23 @@ fn unwrapped<'a>(value: &Object<'a>) -> Result<Option<Object<'a>>, Fault> {
     if is_wrapped { value.object("payload") } else { Ok(Some(value.clone())) }
 }
 
-fn operation(op: &str) -> Result<Operation, Fault> {
-    Ok(match op {
+/// A message (`pg_logical_emit_message`) changes no row.
+fn operation(op: &str) -> Result<Option<Operation>, Fault> {
+    Ok(Some(match op {
         "c" => Operation::Insert,
         "u" => Operation::Update,
         "d" => Operation::Delete,
         "r" => Operation::Read,
         "t" => Operation::Truncate,
-        _ => return Err(("op", format!("`{op}` is none of c, u, d, r, t"))),
-    })
+        "m" => return Ok(None),
+        _ => return Err(("op", format!("`{op}` is none of c, u, d, r, t, m"))),
+    }))
+}
+
+/// The connector's name and the database, as far as they are told.
+fn server(source: &Object<'_>) -> Result<String, Fault> {
+    let (name, database) = (source.text("name")?.unwrap_or_default(), source.text("db")?.unwrap_or_default());
+    Ok(format!("{name}/{database}"))
 }
 
 fn key(record: &Object<'_>, envelope: &Object<'_>) -> Result<Option<String>, Fault> {

@@ -32,9 +32,12 @@ pub(super) fn change<'a>(record: &Object<'a>) -> Result<Change<'a>, Fault> {
     Ok(Change {
         operation: operation(&record.required("operation", Object::text)?)?,
         system: record.text("dbSystem")?.unwrap_or(Cow::Borrowed("sqlite")),
+        server: String::new(),
         database: record.text("schema")?,
         table: record.required("table", Object::text)?,
         key: record.raw("primaryKey").and_then(key::of_raw),
+        is_key_told: record.has("primaryKey"),
+        ordinal: None,
         before: whole("before"),
         after: whole("after"),
         position: record.word("lsn")?.map(|lsn| Position::any(&lsn)),

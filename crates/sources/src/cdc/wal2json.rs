@@ -1,7 +1,8 @@
 //! wal2json, format 2: one object for each change, <https://github.com/eulerto/wal2json#parameters>.
 //!
 //! `include-lsn`, `include-xids`, `include-timestamp` and `include-pk` should be on: the first makes a change recognised
-//! when it is delivered again, the last names its key.
+//! when it is delivered again, the last names its key. What `watershed-pump` adds: `cluster` and `database`, which tell
+//! equal LSNs of two servers apart, and `ordinal` for rows at one LSN (`COPY`), from 1.
 
 use std::borrow::Cow;
 
@@ -13,15 +14,22 @@ use crate::Fault;
 use crate::json::{Members, Object};
 use crate::trace_context::TraceParent;
 
+/// What goes to columns. The types of `columns` stay in `context`.
+const OWN: [&str; 8] = ["action", "xid", "timestamp", "lsn", "schema", "table", "columns", "identity"];
+
 pub(super) fn change<'a>(record: &Object<'a>) -> Result<Option<Change<'a>>, Fault> {
     let Some(operation) = operation(&record.required("action", Object::text)?)? else { return Ok(None) };
     let (columns, identity) = (columns(record, "columns")?, columns(record, "identity")?);
+    let key = key(record, &columns, &identity)?;
     Ok(Some(Change {
         operation,
         system: Cow::Borrowed("postgresql"),
+        server: server(record)?,
         database: record.text("schema")?,
         table: record.required("table", Object::text)?,
-        key: key(record, &columns, &identity)?,
+        is_key_told: key.is_some(),
+        key,
+        ordinal: record.int("ordinal")?,
         before: object(&identity).map(Cow::Owned),
         after: object(&columns).map(Cow::Owned),
         position: record.text("lsn")?.map(|lsn| Position::any(&lsn)),
@@ -30,7 +38,7 @@ pub(super) fn change<'a>(record: &Object<'a>) -> Result<Option<Change<'a>>, Faul
         at: record.time("timestamp")?,
         trace: TraceParent::default(),
         session: None,
-        context: None,
+        context: context(record, &columns, &identity),
     }))
 }
 
@@ -46,32 +54,53 @@ fn operation(action: &str) -> Result<Option<Operation>, Fault> {
     }))
 }
 
-type Columns<'a> = Vec<(String, &'a RawValue)>;
+/// Which server and database, as the pump tells them.
+fn server(record: &Object<'_>) -> Result<String, Fault> {
+    let (cluster, database) = (record.word("cluster")?.unwrap_or_default(), record.text("database")?.unwrap_or_default());
+    Ok(format!("{cluster}/{database}"))
+}
+
+struct Column<'a> {
+    name: String,
+    /// As it was sent.
+    kind: Option<&'a RawValue>,
+    value: &'a RawValue,
+}
 
 /// `[{"name", "type", "value"}]`.
-fn columns<'a>(record: &Object<'a>, list: &'static str) -> Result<Columns<'a>, Fault> {
+fn columns<'a>(record: &Object<'a>, list: &'static str) -> Result<Vec<Column<'a>>, Fault> {
     let mut columns = Vec::new();
     for raw in record.list(list)?.unwrap_or_default() {
         let column = Object::of(raw).ok_or_else(|| (list, "must be a list of objects".to_owned()))?;
-        let value = column.members().find(|(name, _)| *name == "value").map_or(RawValue::NULL, |(_, value)| value);
-        columns.push((column.required("name", Object::text)?.into_owned(), value));
+        let name = column.required("name", Object::text)?.into_owned();
+        columns.push(Column { name, kind: column.raw("type"), value: column.raw("value").unwrap_or(RawValue::NULL) });
     }
     Ok(columns)
 }
 
-fn object(columns: &Columns<'_>) -> Option<String> {
+fn object(columns: &[Column<'_>]) -> Option<String> {
     let mut members = Members::default();
-    columns.iter().for_each(|(name, value)| members.raw(name, value.get()));
+    columns.iter().for_each(|column| members.raw(&column.name, column.value.get()));
     members.finish()
 }
 
+/// What has no column, and the type of each column of the row.
+fn context(record: &Object<'_>, columns: &[Column<'_>], identity: &[Column<'_>]) -> Option<String> {
+    let (mut context, mut types) = (record.rest(&OWN), Members::default());
+    let known = if columns.is_empty() { identity } else { columns };
+    known.iter().for_each(|column| column.kind.into_iter().for_each(|kind| types.raw(&column.name, kind.get())));
+    types.finish().into_iter().for_each(|types| context.raw("types", &types));
+    context.finish()
+}
+
 /// The columns that `pk` names, as they were; without it all of the old identity.
-fn key(record: &Object<'_>, columns: &Columns<'_>, identity: &Columns<'_>) -> Result<Option<String>, Fault> {
+fn key(record: &Object<'_>, columns: &[Column<'_>], identity: &[Column<'_>]) -> Result<Option<String>, Fault> {
     let known = if identity.is_empty() { columns } else { identity };
     let names: Option<Vec<String>> = record.list("pk")?.map(|list| {
         let name = |raw: &RawValue| Object::of(raw)?.text("name").ok()?.map(Cow::into_owned);
         list.into_iter().filter_map(name).collect()
     });
     let is_key = |name: &String| names.as_ref().map_or(!identity.is_empty(), |names| names.contains(name));
-    Ok(key::of_members(known.iter().filter(|(name, _)| is_key(name)).map(|(name, value)| (name.as_str(), *value)).collect()))
+    let key = known.iter().filter(|column| is_key(&column.name)).map(|column| (column.name.as_str(), column.value));
+    Ok(key::of_members(key.collect()))
 }
