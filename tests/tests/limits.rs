@@ -1,10 +1,11 @@
 //! A full byte budget as a sender sees it: told when to come back, nothing written, and service goes on.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
-use tokio::task::JoinHandle;
 use tonic::Code;
 use watershed_tests::curl::{self, PROTOBUF};
 use watershed_tests::otlp::{Exporter, spans};
@@ -12,12 +13,11 @@ use watershed_tests::server::Server;
 use watershed_tests::{number, until};
 
 const COUNT: &str = "SELECT count(*) FROM events";
+const USED: &str = "watershed_budget_used_bytes";
 const BUDGET: usize = 64 * 1024;
-/// The first entry is held back, once, for half the deadline of an append; nobody waits for the time itself.
-const SLOW: (&str, &str) = ("FAILPOINTS", "shard::before_propose=1*sleep(5000)");
 
 fn start(dir: &Path) -> Server {
-    Server::start_with(dir, &["--set", &format!("budget={BUDGET}B")], &[SLOW]).expect("starts")
+    Server::start(dir, &["--set", &format!("budget={BUDGET}B")])
 }
 
 /// A sample of `/metrics`, 0 when it is not there.
@@ -27,14 +27,37 @@ fn metric(server: &Server, name: &str) -> f64 {
     value.map_or(0.0, |value| value.parse().expect("a number"))
 }
 
-/// A request in flight that leaves no room for another of its size.
-async fn fill(server: &Server) -> JoinHandle<()> {
-    let (exporter, request) = (Exporter::connect(&server.grpc).await, spans(0, 400));
-    let bytes = request.encoded_len();
-    assert!(bytes <= BUDGET && bytes * 2 > BUDGET, "{bytes} of {BUDGET} bytes");
-    let sent = tokio::spawn(async move { drop(exporter.traces(request).await.expect("acknowledged in the end")) });
-    until("bytes are in use", async || metric(server, "watershed_budget_used_bytes") >= bytes as f64).await;
-    sent
+/// A request that was admitted by its declared length and whose body is on its way for as long as the test wants.
+struct InFlight {
+    connection: TcpStream,
+    body: Vec<u8>,
+}
+
+impl InFlight {
+    /// Leaves no room for another request of its size.
+    async fn begin(server: &Server) -> Self {
+        let body = spans(0, 400).encode_to_vec();
+        assert!(body.len() <= BUDGET && body.len() * 2 > BUDGET, "{} of {BUDGET} bytes", body.len());
+        let address = server.http.trim_start_matches("http://");
+        let mut connection = TcpStream::connect(address).expect("connects");
+        let head = format!("POST /v1/traces HTTP/1.1\r\nHost: {address}\r\n{PROTOBUF}\r\nConnection: close\r\n");
+        write!(connection, "{head}Content-Length: {}\r\n\r\n", body.len()).expect("writes");
+        let flight = Self { connection, body };
+        until("bytes are in use", async || flight.holds_its_bytes(server)).await;
+        flight
+    }
+
+    fn holds_its_bytes(&self, server: &Server) -> bool {
+        metric(server, USED) >= self.body.len() as f64
+    }
+
+    /// Sends the body; what is answered.
+    fn end(mut self) -> String {
+        self.connection.write_all(&self.body).expect("writes");
+        let mut answer = Vec::new();
+        self.connection.read_to_end(&mut answer).expect("answers");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
 }
 
 async fn expect_refused_by_grpc(server: &Server, request: ExportTraceServiceRequest) {
@@ -55,14 +78,15 @@ fn expect_refused_by_http(server: &Server, request: &ExportTraceServiceRequest) 
 async fn a_full_budget_refuses_says_when_to_come_back_and_writes_nothing() {
     let dir = tempfile::tempdir().expect("a folder");
     let server = start(dir.path());
-    let first = fill(&server).await;
+    let first = InFlight::begin(&server).await;
     expect_refused_by_grpc(&server, spans(1_000, 400)).await;
     expect_refused_by_http(&server, &spans(2_000, 400));
-    assert!(!first.is_finished(), "it was in flight all the time");
+    assert!(first.holds_its_bytes(&server), "it was in flight all the time");
     let refused = "watershed_requests_refused_total{signal=\"traces\",reason=\"overloaded\"}";
     assert!((metric(&server, refused) - 2.0).abs() < f64::EPSILON, "both are counted by their reason");
-    first.await.expect("is acknowledged");
-    until("no byte is in use", async || metric(&server, "watershed_budget_used_bytes") == 0.0).await;
+    let answer = first.end();
+    assert!(answer.starts_with("HTTP/1.1 200"), "is acknowledged in the end: {answer}");
+    until("no byte is in use", async || metric(&server, USED) == 0.0).await;
     let client = server.client().await;
     assert_eq!(number(&client, COUNT).await, 400, "the refused ones wrote nothing");
     Exporter::connect(&server.grpc).await.traces(spans(1_000, 400)).await.expect("comes again");

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 
 use crate::limits::NESTING_MAX;
-use crate::wire::{Fields, Malformed, Raw};
+use crate::wire::{Fields, Malformed, Raw, text};
 
 /// JSON text of an encoded [`crate::proto::Payload`].
 ///
@@ -24,10 +24,6 @@ pub fn to_json(payload: &[u8], out: &mut String) -> Result<(), Malformed> {
         }
     }
     Ok(())
-}
-
-fn text(bytes: &[u8]) -> Result<&str, Malformed> {
-    std::str::from_utf8(bytes).map_err(|_invalid| Malformed("text is not UTF-8"))
 }
 
 fn key_values(list: &[u8], out: &mut String, depth: usize) -> Result<(), Malformed> {

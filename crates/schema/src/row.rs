@@ -23,9 +23,7 @@ pub enum Value<'a> {
 impl<'a> Value<'a> {
     fn of(kind: Kind, raw: Raw<'a>) -> Result<Self, Malformed> {
         Ok(match (kind, raw) {
-            (Kind::Text | Kind::Json, Raw::Bytes(bytes)) => {
-                Value::Text(std::str::from_utf8(bytes).map_err(|_invalid| Malformed("text is not UTF-8"))?)
-            }
+            (Kind::Text | Kind::Json, Raw::Bytes(bytes)) => Value::Text(crate::wire::text(bytes)?),
             (Kind::Payload, Raw::Bytes(bytes)) => Value::Payload(bytes),
             (Kind::Bytes, Raw::Bytes(bytes)) => Value::Bytes(bytes),
             (Kind::Int | Kind::Int32 | Kind::Time, Raw::Varint(number)) => Value::Int(number.cast_signed()),

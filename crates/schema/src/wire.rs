@@ -70,6 +70,34 @@ pub enum Raw<'a> {
     Bytes(&'a [u8]),
 }
 
+/// Appends a field as it was read.
+pub fn put_raw(out: &mut Vec<u8>, field: u32, raw: Raw<'_>) {
+    match raw {
+        Raw::Varint(number) => {
+            put_tag(out, field, VARINT);
+            put_varint(out, number);
+        }
+        Raw::Fixed64(bits) => {
+            put_tag(out, field, FIXED64);
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
+        Raw::Fixed32(bits) => {
+            put_tag(out, field, FIXED32);
+            out.extend_from_slice(&bits.to_le_bytes());
+        }
+        Raw::Bytes(bytes) => put_bytes(out, field, bytes),
+    }
+}
+
+/// The text of a length-delimited field.
+///
+/// # Errors
+/// [`Malformed`] when it is not UTF-8.
+#[inline]
+pub fn text(bytes: &[u8]) -> Result<&str, Malformed> {
+    std::str::from_utf8(bytes).map_err(|_invalid| Malformed("text is not UTF-8"))
+}
+
 /// The bytes are no protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed protobuf: {0}")]

@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use watershed_schema::{Column, Row, TenantId, Value, payload};
-use watershed_sources::registry::{self, Endpoint};
-use watershed_sources::{Context, Transformed, snippet};
+use watershed_sources::{Context, Transformed, registry, snippet};
 
 #[expect(clippy::print_stdout, reason = "what it is for")]
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -21,11 +20,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     std::io::stdin().read_to_end(&mut request)?;
     let received_at_us = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros())?;
     let context = Context { tenant: TenantId::new("example")?, received_at_us, batch_id: "example".to_owned() };
-    Ok(show(&endpoint(&path).ok_or("no such path")?.transform(&request, &context)?))
-}
-
-fn endpoint(path: &str) -> Option<&'static Endpoint> {
-    registry::ALL.iter().flat_map(|source| source.endpoints).find(|endpoint| endpoint.path == path)
+    let (_, endpoint) = registry::by_path(&path).ok_or("no such path")?;
+    Ok(show(&endpoint.transform(&request, &context)?))
 }
 
 #[expect(clippy::print_stdout, reason = "what it is for")]

@@ -31,12 +31,7 @@ const SHARED: [&str; 10] =
 impl Kind {
     /// Members of a record or an envelope that have no column.
     pub(crate) fn rest(&self, object: &Object<'_>, own: &[&str]) -> Members {
-        let mut rest = Members::default();
-        let known = |name: &str| SHARED.contains(&name) || self.shared.contains(&name) || own.contains(&name);
-        for (name, value) in object.members().filter(|(name, _)| !known(name)) {
-            rest.raw(name, value.get());
-        }
-        rest
+        object.rest(&[&SHARED[..], self.shared, own].concat())
     }
 
     /// The records of an object, and what it says for all of them; without a list it is a record itself.
@@ -120,9 +115,4 @@ pub(crate) fn transform(
         }
     }
     rows.finish()
-}
-
-/// A field that must be there is not.
-pub(crate) fn missing(field: &'static str) -> Fault {
-    (field, "is missing".to_owned())
 }

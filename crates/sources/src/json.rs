@@ -10,7 +10,7 @@ use watershed_schema::{BatchError, EventType};
 
 use crate::rows::{Row, Rows};
 use crate::{Context, Fault, InvalidRequest, Transformed};
-pub(crate) use object::{Loose, Object};
+pub(crate) use object::{Loose, Object, missing};
 pub(crate) use text::{Members, quoted, with_member};
 pub(crate) use time::{iso_of as iso, millis};
 

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 use watershed_schema::{Column, EventType};
 
-use crate::browser::{self, Kind, Sent, missing};
-use crate::json::{Loose as _, Object};
+use crate::browser::{self, Kind, Sent};
+use crate::json::{Loose as _, Object, missing};
 use crate::rows::Row;
 use crate::{Context, Fault, InvalidRequest, Transformed};
 
@@ -65,7 +65,7 @@ type Counts = BTreeMap<String, i64>;
 fn write(sent: &Sent<'_, '_>, counts: &mut Counts, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     let session = sent.either(|object| object.word("sessionId"))?.filter(|id| !id.is_empty());
     let session = session.ok_or_else(|| missing("sessionId"))?;
-    let number = sent.record.int("type")?.ok_or_else(|| missing("type"))?;
+    let number = sent.record.required("type", Object::int)?;
     let (kind, source) = (name_of(&TYPES, number), source(number, sent.record)?);
     let time = sent.record.time("timestamp")?;
     let sequence = sequence(sent, &session, counts)?;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde_json::value::RawValue;
 use watershed_schema::{Column, EventType};
 
-use crate::json::{self, Loose as _, Object, quoted};
+use crate::json::{self, Loose as _, Object, missing, quoted};
 use crate::rows::{Row, Rows};
 use crate::{Context, Fault, InvalidRequest, Transformed};
 
@@ -150,7 +150,7 @@ impl Envelope<'_> {
 
     fn call_of(&self, record: &Object<'_>) -> Result<Call, Fault> {
         let Some(word) = record.text("type")? else {
-            return self.call.ok_or_else(|| ("type", "is missing".to_owned()));
+            return self.call.ok_or_else(|| missing("type"));
         };
         let unknown = || ("type", format!("`{word}` is none of track, identify, page, screen, group, alias"));
         Call::from_word(&word).ok_or_else(unknown)
@@ -196,7 +196,7 @@ fn name<'a>(call: Call, record: &Object<'a>) -> Result<Cow<'a, str>, Fault> {
         category.map_or(Cow::Borrowed(plain), |category| Cow::Owned(format!("{category}.{plain}")))
     };
     Ok(match call {
-        Call::Track => record.text("event")?.ok_or_else(|| ("event", "is missing".to_owned()))?,
+        Call::Track => record.required("event", Object::text)?,
         Call::Identify => "identify".into(),
         Call::Group => "group".into(),
         Call::Alias => "alias".into(),

@@ -15,7 +15,7 @@ use url::Url;
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 use watershed_schema::{Column, EventType};
 
-use crate::browser::{self, Kind, Sent, missing};
+use crate::browser::{self, Kind, Sent};
 use crate::json::{self, Loose as _, Object, quoted};
 use crate::rows::Row;
 use crate::{Context, Fault, InvalidRequest, Transformed};
@@ -37,9 +37,9 @@ pub fn transform(request: &[u8], context: &Context) -> Result<Transformed, Inval
 
 fn write(sent: &Sent<'_, '_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     let entry = sent.record;
-    let name = entry.text("name")?.ok_or_else(|| missing("name"))?;
+    let name = entry.required("name", Object::text)?;
     let url = Url::parse(&name).map_err(|error| ("name", format!("is no URL: {error}")))?;
-    let initiator = entry.text("initiatorType")?.ok_or_else(|| missing("initiatorType"))?;
+    let initiator = entry.required("initiatorType", Object::text)?;
     let (timing, page) = (Timing::of(entry)?, sent.either(|object| object.text("pageUrl"))?);
     row.id_of_place();
     row.name(&format!("{initiator}.request"));

@@ -44,7 +44,8 @@ fn item(item: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     }
     row.name(&format!("workers.{}", invocation.kind()));
     row.time(at);
-    row.text(Column::Outcome, Some(outcome(&item.required("outcome", Object::text)?)));
+    let word = item.required("outcome", Object::text)?;
+    row.text(Column::Outcome, Some(outcome(&word)));
     TraceParent::of_header(&invocation.header("traceparent").unwrap_or_default()).write(row);
     row.text(Column::ServiceName, script);
     row.text(Column::ServiceVersion, version(item));
@@ -53,7 +54,7 @@ fn item(item: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     row.float(Column::DurationMs, item.float("wallTime")?);
     write_exception(item, row);
     invocation.write(row)?;
-    row.data(data(item, &invocation));
+    row.data(data(item, &word, &invocation));
     Ok(())
 }
 
@@ -88,14 +89,15 @@ fn write_exception(item: &Object<'_>, row: &mut Row<'_, '_>) {
 }
 
 /// Logs, exceptions and whatever else the item and its event say; what is empty says nothing.
-fn data(item: &Object<'_>, invocation: &Invocation<'_>) -> Option<String> {
+fn data(item: &Object<'_>, word: &str, invocation: &Invocation<'_>) -> Option<String> {
     let mut data = Members::default();
     for (name, value) in item.members().filter(|(name, _)| !OWN.contains(name)) {
         if !matches!(value.get(), "[]" | "{}" | "null" | "\"\"") {
             data.raw(name, value.get());
         }
     }
-    if item.has("outcome") && outcome(&item.text("outcome").or_absent().unwrap_or_default()) == "unknown" {
+    // A word of tomorrow must not be lost in `unknown`.
+    if outcome(word) == "unknown" {
         data.maybe("outcome", item.raw("outcome").map(RawValue::get));
     }
     invocation.write_data(&mut data);

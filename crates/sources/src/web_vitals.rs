@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 use watershed_schema::{Column, EventType};
 
-use crate::browser::{self, Kind, Sent, missing};
+use crate::browser::{self, Kind, Sent};
 use crate::json::{Loose as _, Object};
 use crate::rows::Row;
 use crate::{Context, Fault, InvalidRequest, Transformed};
@@ -32,7 +32,7 @@ pub fn transform(request: &[u8], context: &Context) -> Result<Transformed, Inval
 
 fn write(sent: &Sent<'_, '_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     let (metric, name) = (sent.record, name(sent.record)?);
-    let value = metric.float("value")?.ok_or_else(|| missing("value"))?;
+    let value = metric.required("value", Object::float)?;
     write_id(sent, row)?;
     row.name(name);
     row.time(sent.either(|object| object.time("timestamp"))?);
@@ -52,7 +52,7 @@ fn write(sent: &Sent<'_, '_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
 }
 
 fn name(metric: &Object<'_>) -> Result<&'static str, Fault> {
-    let name = metric.text("name")?.ok_or_else(|| missing("name"))?;
+    let name = metric.required("name", Object::text)?;
     let known = NAMES.iter().find(|known| **known == name).copied();
     known.ok_or_else(|| ("name", format!("`{name}` is none of {}", NAMES.join(", "))))
 }

@@ -160,7 +160,6 @@ impl ShardState {
     fn propose(&self, batches: Vec<Hashed>, waiting: Vec<Waiting>, myself: ActorRef<Message>) {
         let (group, committed) = (self.group.clone(), Arc::clone(&self.committed));
         tokio::spawn(async move {
-            fail::fail_point!("shard::before_propose");
             let append = proto::LogAppend { batches: batches.iter().map(|(batch, _)| batch.seal()).collect() };
             let payload = Bytes::from(append.encode_to_vec());
             committed.remember(payload.clone(), batches);

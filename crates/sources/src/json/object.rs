@@ -50,7 +50,7 @@ impl<'a> Object<'a> {
         name: &'static str,
         read: impl FnOnce(&Self, &'static str) -> Result<Option<T>, Fault>,
     ) -> Result<T, Fault> {
-        read(self, name)?.ok_or_else(|| (name, "is missing".to_owned()))
+        read(self, name)?.ok_or_else(|| missing(name))
     }
 
     /// A text.
@@ -103,6 +103,11 @@ impl<'a> Object<'a> {
         let Some(raw) = self.raw(name) else { return Ok(None) };
         read(raw.get()).map(Some).ok_or_else(|| (name, format!("must be {wanted}, is {}", excerpt(raw.get()))))
     }
+}
+
+/// A member that must be there is not.
+pub(crate) fn missing(field: &'static str) -> Fault {
+    (field, "is missing".to_owned())
 }
 
 /// For members that a sender may fill as he likes: what does not fit is no value.

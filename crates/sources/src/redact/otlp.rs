@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use watershed_schema::limits::NESTING_MAX;
-use watershed_schema::wire::{self, Fields, Malformed, Raw};
+use watershed_schema::wire::{self, Fields, Malformed, Raw, text};
 
 use super::text::Pass;
 
@@ -42,7 +42,7 @@ fn key_value<'a>(pass: &Pass<'_>, entry: &'a [u8], depth: usize) -> Result<Optio
         match (field, raw) {
             (1, Raw::Bytes(key)) => wire::put_bytes(out, 1, pass.text(text(key)?, 0).as_bytes()),
             (2, Raw::Bytes(value)) => wire::put_bytes(out, 2, &any_value(pass, value, depth)?),
-            _ => put(out, field, raw),
+            _ => wire::put_raw(out, field, raw),
         }
         Ok(())
     });
@@ -70,7 +70,7 @@ fn any_value<'a>(pass: &Pass<'_>, value: &'a [u8], depth: usize) -> Part<'a> {
             (5, Raw::Bytes(list)) => wire::put_bytes(out, 5, &array(pass, list, depth + 1)?),
             (6, Raw::Bytes(list)) => wire::put_bytes(out, 6, &joined(&members_at(pass, list, depth + 1)?)),
             (7, Raw::Bytes(bytes)) => wire::put_bytes(out, 7, &pass.bytes(bytes).ok_or(UNREADABLE)?),
-            _ => put(out, field, raw),
+            _ => wire::put_raw(out, field, raw),
         }
         Ok(())
     })
@@ -80,7 +80,7 @@ fn array<'a>(pass: &Pass<'_>, list: &'a [u8], depth: usize) -> Part<'a> {
     fields_of(list, |field, raw, out| {
         match (field, raw) {
             (1, Raw::Bytes(value)) => wire::put_bytes(out, 1, &any_value(pass, value, depth)?),
-            _ => put(out, field, raw),
+            _ => wire::put_raw(out, field, raw),
         }
         Ok(())
     })
@@ -100,26 +100,4 @@ fn fields_of<'a>(message: &'a [u8], mut write: impl FnMut(u32, Raw<'a>, &mut Vec
         write(field, raw, &mut out)?;
     }
     Ok(Cow::Owned(out))
-}
-
-fn put(out: &mut Vec<u8>, field: u32, raw: Raw<'_>) {
-    match raw {
-        Raw::Varint(number) => {
-            wire::put_tag(out, field, wire::VARINT);
-            wire::put_varint(out, number);
-        }
-        Raw::Fixed64(bits) => {
-            wire::put_tag(out, field, wire::FIXED64);
-            out.extend_from_slice(&bits.to_le_bytes());
-        }
-        Raw::Fixed32(bits) => {
-            wire::put_tag(out, field, wire::FIXED32);
-            out.extend_from_slice(&bits.to_le_bytes());
-        }
-        Raw::Bytes(bytes) => wire::put_bytes(out, field, bytes),
-    }
-}
-
-fn text(bytes: &[u8]) -> Result<&str, Malformed> {
-    std::str::from_utf8(bytes).map_err(|_invalid| Malformed("text is not UTF-8"))
 }
