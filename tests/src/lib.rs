@@ -4,6 +4,8 @@
 
 pub mod curl;
 pub mod otlp;
+pub mod postgres;
+pub mod pump;
 pub mod server;
 
 use std::path::PathBuf;

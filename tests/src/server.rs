@@ -42,7 +42,10 @@ impl Server {
         assert!(binary.exists(), "no binary at {}: run `cargo xtask test`", binary.display());
         let mut command = Command::new(binary);
         command.arg("serve").arg("--data-dir").arg(dir);
-        command.args(["--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"]).args(flags);
+        for address in ["--grpc-addr", "--http-addr"].iter().filter(|address| !flags.contains(*address)) {
+            command.args([*address, "127.0.0.1:0"]);
+        }
+        command.args(flags);
         command.envs(environment.iter().copied()).stderr(Stdio::piped()).stdout(Stdio::null());
         let mut child = command.spawn().expect("the binary runs");
         let lines = BufReader::new(child.stderr.take().expect("piped"));

@@ -25,12 +25,13 @@ const ROOMS: &[Room] = &[
     room("query", &["schema", "lake", "catalog"], &["datafusion", "object_store", "parquet"]),
     room("actors", &["schema", "cluster", "hot", "lake", "catalog"], &["ractor"]),
     room("client", &["schema"], &["tonic"]),
+    room("pump", &[], &["postgres-protocol"]),
     room(
         "node",
         &["schema", "sample", "sources", "cluster", "hot", "catalog", "lake", "query", "actors", "client"],
         &["tonic", "axum", "opentelemetry-proto", "object_store"],
     ),
-    room("cli", &["schema", "sources", "node", "client", "sample"], &["clap", "tonic", "opentelemetry-proto"]),
+    room("cli", &["schema", "sources", "node", "client", "pump", "sample"], &["clap", "tonic", "opentelemetry-proto"]),
 ];
 
 /// Crates that only their owners may name.
@@ -43,6 +44,7 @@ const OWNED: &[&str] = &[
     "parquet",
     "object_store",
     "datafusion",
+    "postgres-protocol",
     "ractor",
     "tonic",
     "axum",

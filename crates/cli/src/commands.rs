@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub(crate) mod bench;
+pub(crate) mod cdc;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod lake;

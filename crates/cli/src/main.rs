@@ -5,13 +5,15 @@ mod commands;
 mod otlp;
 mod out;
 mod procfs;
+mod signals;
 
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 use watershed_client::Client;
 
-use commands::{bench, demo, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
+use commands::{bench, cdc, demo, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
 use out::Failure;
 
 const EXAMPLES: &str = "Examples:
@@ -54,6 +56,9 @@ enum Command {
     /// List what can be sent, where to, and what it looks like.
     #[command(after_help = sources::EXAMPLES)]
     Sources(sources::Flags),
+    /// Stream the changes of a database to a node.
+    #[command(after_help = cdc::EXAMPLES)]
+    Cdc(cdc::Flags),
     /// Show where each shard stands.
     #[command(after_help = status::EXAMPLES)]
     Status(status::Flags),
@@ -90,7 +95,14 @@ impl Target {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Serve(flags) => serve::run(&flags),
         Command::Config(flags) => settings::print(&flags),
         Command::Doctor(flags) => doctor::run(&flags),
@@ -100,16 +112,24 @@ fn main() -> ExitCode {
         Command::Tail(flags) => block_on(tail::run(flags)),
         Command::Trace(flags) => block_on(trace::run(flags)),
         Command::Send(flags) => block_on(send::run(flags)),
+        Command::Cdc(flags) => runtime()?.block_on(Box::pin(cdc::run(flags))),
         Command::Status(flags) => block_on(status::run(flags)),
         Command::Lake(flags) => block_on(lake::run(flags)),
         Command::Bench(flags) => block_on(bench::run(flags)),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
     }
 }
 
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// SIGTERM ends the work by dropping it: a node that it started ends with it.
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(Box::pin(work))
+    runtime()?.block_on(Box::pin(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            done = work => done,
+            _ = terminate.recv() => Err(Failure::refused("ended by SIGTERM")),
+        }
+    }))
 }

@@ -1,10 +1,10 @@
 //! `watershed serve`: a node until SIGTERM or Ctrl-C.
 
-use tokio::signal::unix::{SignalKind, signal};
 use watershed_node::Started;
 
 use super::settings::Flags;
 use crate::out::{self, Failure};
+use crate::signals;
 
 pub(crate) const EXAMPLES: &str = "Examples:
   watershed serve
@@ -17,17 +17,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Failure> {
     #[cfg(feature = "failpoints")]
     let _scenario = std::env::var_os("FAILPOINTS").map(|_| failpoints());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let shutdown = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
-        Box::pin(watershed_node::serve(config, shutdown, announce)).await
-    })?;
+    runtime.block_on(async { Box::pin(watershed_node::serve(config, signals::asked_to_end()?, announce)).await })?;
     Ok(())
 }
 
