@@ -42,6 +42,27 @@ number!(
     /// A node of the cluster; never reused.
     NodeId(u64)
 );
+number!(
+    /// A Raft group of the cluster: the control group, or a shard's.
+    GroupId(u32)
+);
+
+impl GroupId {
+    /// The group that keeps nodes, placement and tenants.
+    pub const CONTROL: Self = Self(0);
+
+    /// The group of a shard.
+    #[must_use]
+    pub const fn of_shard(shard: ShardId) -> Self {
+        Self(shard.0 as u32 + 1)
+    }
+
+    /// Whose group it is; none for the control group.
+    #[must_use]
+    pub fn shard(self) -> Option<ShardId> {
+        self.0.checked_sub(1).and_then(|shard| u16::try_from(shard).ok()).map(ShardId)
+    }
+}
 
 impl Seq {
     /// The first number a shard gives out.
@@ -93,5 +114,20 @@ impl Default for TenantId {
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_knows_its_shard() {
+        for shard in [0, 1, u16::MAX].map(ShardId) {
+            assert_eq!(GroupId::of_shard(shard).shard(), Some(shard));
+            assert_ne!(GroupId::of_shard(shard), GroupId::CONTROL);
+        }
+        assert_eq!(GroupId::CONTROL.shard(), None);
+        assert_eq!(GroupId(u32::MAX).shard(), None);
     }
 }

@@ -21,7 +21,7 @@ pub use batch::{BatchBuilder, BatchError, EventBatch, OpenError, Shared};
 pub use columns::{Column, Kind, Origin, Spec};
 pub use event_type::{EVENT_TYPES, EventType};
 pub use filter::{KeyFilter, key_hash, name_hash};
-pub use ids::{Epoch, InvalidTenant, Lsn, NodeId, Seq, ShardId, TenantId, Term};
+pub use ids::{Epoch, GroupId, InvalidTenant, Lsn, NodeId, Seq, ShardId, TenantId, Term};
 pub use log::{EntryKind, LogRecord};
 pub use positions::Positions;
 pub use row::{Projection, Row, Value};

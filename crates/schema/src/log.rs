@@ -18,13 +18,23 @@ pub enum EntryKind {
     Staged = 3,
     /// A range is inside an Iceberg snapshot; payload is an encoded `proto::Archived`.
     Archived = 4,
+    /// A change of the cluster; payload is an encoded `proto::ControlCommand`.
+    Control = 5,
 }
 
 impl EntryKind {
     /// The kind of a number read from disk.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Blank, Self::Membership, Self::Append, Self::Staged, Self::Archived].into_iter().find(|kind| *kind as u8 == number)
+        const ALL: [EntryKind; 6] = [
+            EntryKind::Blank,
+            EntryKind::Membership,
+            EntryKind::Append,
+            EntryKind::Staged,
+            EntryKind::Archived,
+            EntryKind::Control,
+        ];
+        ALL.into_iter().find(|kind| *kind as u8 == number)
     }
 }
 

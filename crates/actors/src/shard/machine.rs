@@ -94,6 +94,7 @@ impl StateMachine for Machine {
             EntryKind::Append => self.append(lsn, payload),
             EntryKind::Staged => self.staged(payload),
             EntryKind::Archived => self.archived(payload),
+            EntryKind::Control => false,
         };
         self.committed.publish();
         if accepted { Bytes::from_static(ACCEPTED) } else { Bytes::new() }
