@@ -55,7 +55,7 @@ async fn changes_become_rows_with_their_key_values_and_place() {
 /// The set checker of the pump: what PostgreSQL committed is there once, whoever died meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_committed_row_is_there_once_whoever_is_killed() {
-    const ROWS: i64 = 6_000;
+    const ROWS: i64 = 8_000;
     let (mut postgres, dir) = (Postgres::start(&LOGICAL), tempfile::tempdir().expect("a folder"));
     let mut server = Server::start(dir.path(), &[]);
     let http = server.http.trim_start_matches("http://").to_owned();
@@ -72,22 +72,32 @@ async fn every_committed_row_is_there_once_whoever_is_killed() {
     pump.kill();
     pump = Pump::start(&postgres.url, SLOT, &server.http, &[]);
     write(1);
+    arrived(&server.client().await, "db_table = 'heap'", 100).await;
     server.kill();
-    server = Server::start(dir.path(), &["--http-addr", &http]);
+    let before = postgres.psql("SELECT pg_current_wal_lsn()");
     write(2);
-    postgres.crash();
+    // The pump is given it all and cannot have it answered: nothing of it may be confirmed.
+    let written = postgres.psql("SELECT pg_current_wal_lsn()");
+    let sent = format!("SELECT coalesce(max(sent_lsn), '0/0') >= '{written}' FROM pg_stat_replication");
+    until("all is sent", async || postgres.psql(&sent) == "t").await;
+    let kept = format!("SELECT confirmed_flush_lsn <= '{before}' FROM pg_replication_slots");
+    assert_eq!(postgres.psql(&kept), "t", "what was not answered is confirmed");
     pump.kill();
-    postgres.start_again();
+    server = Server::start(dir.path(), &["--http-addr", &http]);
     pump = Pump::start(&postgres.url, SLOT, &server.http, &[]);
+    streaming(&postgres).await;
+    write(3);
+    postgres.crash();
+    postgres.start_again();
     let client = server.client().await;
     arrived(&client, "db_table = 'item'", ROWS).await;
-    arrived(&client, "db_table = 'heap'", 150).await;
+    arrived(&client, "db_table = 'heap'", 200).await;
     let (status, said) = pump.terminate();
     assert!(status.success(), "{said}");
     let counted = async |sql: &str| number(&client, sql).await;
     assert_eq!(counted("SELECT count(*) FROM events WHERE db_table = 'item'").await, ROWS);
     assert_eq!(counted("SELECT count(DISTINCT db_row_id) FROM events WHERE db_table = 'item'").await, ROWS);
-    assert_eq!(counted("SELECT count(*) FROM events WHERE db_table = 'heap'").await, 150);
+    assert_eq!(counted("SELECT count(*) FROM events WHERE db_table = 'heap'").await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
