@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor as _, ActorCell};
-use watershed_cluster::Group;
+use watershed_cluster::{Group, NoPeers, Replica};
 use watershed_hot::Store;
-use watershed_schema::{NodeId, ShardId};
+use watershed_schema::{GroupId, NodeId, ShardId};
 
 pub use error::{AppendError, ReadError};
 pub use handle::{Appended, Page, ShardHandle};
@@ -39,7 +39,7 @@ pub(crate) async fn open(
     let store = Store::open(&path, watershed_hot::Options::default()).map_err(|error| failed(error.to_string()))?;
     let disk = Disk::new(store.clone());
     let committed = Arc::new(machine::Committed::new());
-    let group = join_group(&store, &disk, &committed).await.map_err(|error| failed(error.to_string()))?;
+    let group = join_group(id, &store, &disk, &committed).await.map_err(|error| failed(error.to_string()))?;
     let arguments = actor::ShardArguments { id, group: group.clone(), committed: Arc::clone(&committed), settings };
     let (actor, _joined) = actor::ShardActor::spawn_linked(None, actor::ShardActor, arguments, supervisor).await?;
     drop(actor.send_interval(TRIM_INTERVAL, || actor::Message::Trim));
@@ -47,13 +47,15 @@ pub(crate) async fn open(
 }
 
 async fn join_group(
+    id: ShardId,
     store: &Store,
     disk: &Arc<Disk>,
     committed: &Arc<machine::Committed>,
 ) -> Result<Group, watershed_cluster::GroupError> {
     let me = NodeId(1);
-    let machine = Box::new(machine::Machine { committed: Arc::clone(committed), store: store.clone() });
-    let group = Group::open(me, Arc::new(GroupStore(Arc::clone(disk))), machine).await?;
+    let state = Box::new(machine::Machine { committed: Arc::clone(committed), store: store.clone() });
+    let (store, transport) = (Arc::new(GroupStore(Arc::clone(disk))), Arc::new(NoPeers));
+    let group = Group::open(Replica { group: GroupId::of_shard(id), node: me, store, state, transport }).await?;
     group.bootstrap(&[me]).await?;
     group.wait_leader(LEADER_DEADLINE).await?;
     // Nobody may look before the log is applied: a resume token would be ahead of the tail.

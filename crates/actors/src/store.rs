@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use watershed_cluster::{Done, ReplicaStore};
+use watershed_cluster::{Base, Done, ReplicaStore};
 use watershed_hot::{HotError, Store};
-use watershed_schema::{LogRecord, Lsn, Term};
+use watershed_schema::{LogRecord, Lsn, Seq, Term};
 
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -34,6 +34,7 @@ enum Write {
     Append(Vec<LogRecord>),
     Truncate(Lsn),
     Meta(String, Bytes),
+    Install(Base, Vec<(String, Bytes)>),
 }
 
 impl Disk {
@@ -80,6 +81,9 @@ impl Disk {
             Write::Append(records) => self.store.append(records, finish),
             Write::Truncate(from) => self.store.truncate_from(from, finish),
             Write::Meta(key, value) => self.store.put_meta(&key, value, finish),
+            Write::Install(Base { lsn, next_seq }, values) => {
+                self.store.install(watershed_hot::Base { lsn, next_seq }, values, finish);
+            }
         }
     }
 
@@ -126,6 +130,14 @@ impl ReplicaStore for GroupStore {
 
     fn put_meta(&self, key: &str, value: Bytes, done: Done) {
         self.0.enqueue(Write::Meta(key.to_owned(), value), done);
+    }
+
+    fn install(&self, base: Base, values: Vec<(String, Bytes)>, done: Done) {
+        self.0.enqueue(Write::Install(base, values), done);
+    }
+
+    fn next_seq_after(&self, lsn: Lsn) -> io::Result<Seq> {
+        self.0.store.next_seq_after(lsn).map_err(io::Error::other)
     }
 
     fn meta(&self, key: &str) -> io::Result<Option<Bytes>> {

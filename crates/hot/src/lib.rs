@@ -11,5 +11,5 @@ mod writer;
 
 pub use error::HotError;
 pub use scan::{Block, ScanPage, ScanRequest};
-pub use store::{Options, Stats, Store};
+pub use store::{Base, Options, Stats, Store};
 pub use writer::Done;

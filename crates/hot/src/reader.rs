@@ -38,8 +38,12 @@ pub(crate) fn first_seq(connection: &Connection) -> Result<Seq, HotError> {
 }
 
 pub(crate) fn next_seq(connection: &Connection) -> Result<Seq, HotError> {
-    let next =
-        connection.query_row("SELECT first_seq + rows FROM heads ORDER BY lsn DESC LIMIT 1", [], |row| row.get::<_, i64>(0));
+    next_seq_after(connection, Lsn(i64::MAX.cast_unsigned()))
+}
+
+pub(crate) fn next_seq_after(connection: &Connection, lsn: Lsn) -> Result<Seq, HotError> {
+    const LAST: &str = "SELECT first_seq + rows FROM heads WHERE lsn <= ?1 ORDER BY lsn DESC LIMIT 1";
+    let next = connection.query_row(LAST, [lsn.0.cast_signed()], |row| row.get::<_, i64>(0));
     match next.optional()? {
         Some(next) => Ok(Seq(next.cast_unsigned())),
         None => first_seq(connection),

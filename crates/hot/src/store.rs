@@ -43,6 +43,15 @@ impl Default for Options {
     }
 }
 
+/// Where a log begins that starts with a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The last entry that the snapshot holds.
+    pub lsn: Lsn,
+    /// Number of the first event behind it.
+    pub next_seq: Seq,
+}
+
 /// What the store holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stats {
@@ -110,6 +119,21 @@ impl Store {
         let done = Box::new(move |result| drop(tell.send(result)));
         self.inner.queue.push(Write::PurgeUpto(lsn), done);
         told.recv().map_err(|_gone| HotError::Closed)?
+    }
+
+    /// Starts the log again behind a snapshot, in one transaction: entries up to and with `base.lsn` are gone, the next
+    /// event's number is `base.next_seq`, `values` are kept. Entries behind it stay when their numbers fit, else
+    /// [`HotError::Invalid`].
+    pub fn install(&self, base: Base, values: Vec<(String, Bytes)>, done: Done) {
+        self.inner.queue.push(Write::Install(base, values), done);
+    }
+
+    /// Number of the first event behind the entry `lsn`, which is here or was the last one purged.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn next_seq_after(&self, lsn: Lsn) -> Result<Seq, HotError> {
+        self.read(|connection| reader::next_seq_after(connection, lsn))
     }
 
     /// A value kept beside the log.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use rusqlite::{Connection, params};
 use watershed_schema::{LogRecord, Lsn, Seq};
 
-use crate::HotError;
 use crate::entry::{Head, checksum};
+use crate::store::Base;
+use crate::{HotError, reader};
 
 /// Called once, after the commit is on disk or has failed.
 pub type Done = Box<dyn FnOnce(Result<(), HotError>) + Send>;
@@ -18,6 +19,7 @@ pub(crate) enum Write {
     TruncateFrom(Lsn),
     PurgeUpto(Lsn),
     PutMeta(String, Bytes),
+    Install(Base, Vec<(String, Bytes)>),
 }
 
 impl Write {
@@ -25,6 +27,7 @@ impl Write {
         match self {
             Self::Append(records) => records.iter().map(|record| record.payload.len() + 64).sum(),
             Self::PutMeta(key, value) => key.len() + value.len(),
+            Self::Install(_, values) => values.iter().map(|(key, value)| key.len() + value.len()).sum(),
             Self::TruncateFrom(_) | Self::PurgeUpto(_) => 0,
         }
     }
@@ -125,6 +128,7 @@ fn commit(connection: &mut Connection, writes: &[Write], mut next_seq: Seq) -> R
             Write::TruncateFrom(lsn) => next_seq = truncate(&transaction, *lsn, next_seq)?,
             Write::PurgeUpto(lsn) => purge(&transaction, *lsn, next_seq)?,
             Write::PutMeta(key, value) => put_meta(&transaction, key, value)?,
+            Write::Install(base, values) => next_seq = install(&transaction, *base, values)?,
         }
     }
     transaction.commit()?;
@@ -162,6 +166,18 @@ fn purge(connection: &Connection, lsn: Lsn, next_seq: Seq) -> Result<(), HotErro
     let first: Option<i64> = connection.query_row("SELECT min(first_seq) FROM heads", [], |row| row.get(0))?;
     let first = first.map_or(next_seq.0, i64::cast_unsigned);
     put_meta(connection, crate::store::FIRST_SEQ, &first.to_le_bytes())
+}
+
+/// The log begins again behind `base`. What stays must have the numbers that the snapshot says.
+fn install(connection: &Connection, base: Base, values: &[(String, Bytes)]) -> Result<Seq, HotError> {
+    let Base { lsn, next_seq } = base;
+    purge(connection, lsn, next_seq)?;
+    let first: Option<i64> = connection.query_row("SELECT min(first_seq) FROM heads", [], |row| row.get(0))?;
+    if let Some(first) = first.map(|first| Seq(first.cast_unsigned())).filter(|first| *first != next_seq) {
+        return Err(HotError::Invalid { lsn, reason: format!("events behind it begin at {first}, a snapshot says {next_seq}") });
+    }
+    values.iter().try_for_each(|(key, value)| put_meta(connection, key, value))?;
+    reader::next_seq(connection)
 }
 
 fn put_meta(connection: &Connection, key: &str, value: &[u8]) -> Result<(), HotError> {

@@ -36,6 +36,38 @@ pub(crate) struct State {
     pub(crate) dedupe: Dedupe,
     pub(crate) staged: VecDeque<StagedFiles>,
     pub(crate) ages: VecDeque<Age>,
+    /// What was staged and archived behind past entries, oldest first.
+    marks: VecDeque<Mark>,
+    /// What the store held first when the state was restored. A snapshot knows less of what is archived than the purge
+    /// did, so `trimmed` gets there only when that is applied again.
+    floor: Seq,
+}
+
+/// Staged and archived ranges as they were behind an entry: a snapshot ends in the past, where the log will begin.
+struct Mark {
+    lsn: Lsn,
+    archived: Seq,
+    staged: Seq,
+    files: Vec<StagedFiles>,
+}
+
+impl State {
+    fn mark(&mut self, lsn: Lsn) {
+        let (archived, staged) = (self.positions.archived(), self.positions.staged());
+        self.marks.push_back(Mark { lsn, archived, staged, files: self.staged.iter().cloned().collect() });
+    }
+
+    fn raise_trimmed(&mut self) {
+        let trimmed = self.floor.min(self.positions.archived()).max(self.positions.trimmed());
+        self.positions.set_trimmed(trimmed);
+    }
+
+    /// The newest mark not behind `at`; older ones are forgotten.
+    fn marked(&mut self, at: Lsn) -> Option<&Mark> {
+        let newer = self.marks.partition_point(|mark| mark.lsn <= at);
+        drop(self.marks.drain(..newer.saturating_sub(1)));
+        self.marks.front().filter(|mark| mark.lsn <= at)
+    }
 }
 
 /// When an entry was applied here: what trimming and archiving go by.
@@ -92,25 +124,23 @@ impl StateMachine for Machine {
         let accepted = match kind {
             EntryKind::Blank | EntryKind::Membership => true,
             EntryKind::Append => self.append(lsn, payload),
-            EntryKind::Staged => self.staged(payload),
-            EntryKind::Archived => self.archived(payload),
+            EntryKind::Staged => self.staged(lsn, payload),
+            EntryKind::Archived => self.archived(lsn, payload),
             EntryKind::Control => false,
         };
         self.committed.publish();
         if accepted { Bytes::from_static(ACCEPTED) } else { Bytes::new() }
     }
 
-    fn snapshot(&self) -> Bytes {
-        let state = self.committed.state();
-        let staged = state.staged.iter().map(StagedFiles::to_proto).collect();
-        let positions = &state.positions;
-        let snapshot = proto::ShardSnapshot {
-            tail_seq: positions.tail().0,
-            archived_seq: positions.archived().0,
-            staged_seq: positions.staged().0,
-            staged,
-        };
-        Bytes::from(snapshot.encode_to_vec())
+    fn snapshot(&self, at: Lsn) -> io::Result<Bytes> {
+        let tail = self.store.next_seq_after(at).map_err(io::Error::other)?;
+        let mut state = self.committed.state();
+        let mut snapshot = proto::ShardSnapshot { tail_seq: tail.0, archived_seq: Seq::FIRST.0, staged_seq: Seq::FIRST.0, staged: Vec::new() };
+        if let Some(mark) = state.marked(at) {
+            (snapshot.archived_seq, snapshot.staged_seq) = (mark.archived.0, mark.staged.0);
+            snapshot.staged = mark.files.iter().map(StagedFiles::to_proto).collect();
+        }
+        Ok(Bytes::from(snapshot.encode_to_vec()))
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> io::Result<()> {
@@ -120,8 +150,10 @@ impl StateMachine for Machine {
         state.positions.set_tail(Seq(snapshot.tail_seq));
         state.positions.set_staged(Seq(snapshot.staged_seq));
         state.positions.set_archived(Seq(snapshot.archived_seq));
-        state.positions.set_trimmed(first.min(Seq(snapshot.archived_seq)));
+        state.floor = first;
+        state.raise_trimmed();
         state.staged = snapshot.staged.iter().map(StagedFiles::from_proto).collect();
+        state.mark(Lsn(0));
         self.recollect(&mut state, first)?;
         *self.committed.state() = state;
         self.committed.publish();
@@ -165,7 +197,7 @@ impl Machine {
         true
     }
 
-    fn staged(&self, payload: &Bytes) -> bool {
+    fn staged(&self, lsn: Lsn, payload: &Bytes) -> bool {
         let staged = proto::Staged::decode(payload.clone()).expect("invariant: the log holds what was proposed");
         let range = StagedFiles::from_proto(&staged);
         let mut state = self.committed.state();
@@ -173,18 +205,21 @@ impl Machine {
         if next {
             state.positions.set_staged(range.to_seq);
             state.staged.push_back(range);
+            state.mark(lsn);
         }
         next
     }
 
-    fn archived(&self, payload: &Bytes) -> bool {
+    fn archived(&self, lsn: Lsn, payload: &Bytes) -> bool {
         let archived = proto::Archived::decode(payload.clone()).expect("invariant: the log holds what was proposed");
         let to = Seq(archived.to_seq_exclusive);
         let mut state = self.committed.state();
         let forward = to > state.positions.archived() && to <= state.positions.staged();
         if forward {
             state.positions.set_archived(to);
+            state.raise_trimmed();
             state.staged.retain(|range| range.to_seq > to);
+            state.mark(lsn);
         }
         forward
     }

@@ -1,6 +1,6 @@
 //! What the control group's log amounts to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
@@ -158,8 +158,8 @@ impl ControlView {
 #[derive(Debug)]
 pub struct Control {
     view: watch::Sender<Arc<ControlView>>,
-    /// Where the view stands, and what was applied to it.
-    applied: Lsn,
+    /// The view behind each change since the last snapshot; the first is what was before them.
+    past: VecDeque<(Lsn, Arc<ControlView>)>,
 }
 
 impl Control {
@@ -167,7 +167,18 @@ impl Control {
     #[must_use]
     pub fn new() -> (Self, watch::Receiver<Arc<ControlView>>) {
         let (view, watched) = watch::channel(Arc::default());
-        (Self { view, applied: Lsn(0) }, watched)
+        (Self { view, past: VecDeque::from([(Lsn(0), Arc::default())]) }, watched)
+    }
+
+    /// Readers see the newest; what nobody will ask for goes. A cluster changes rarely: views are few.
+    fn publish(&mut self) {
+        const PAST_MAX: usize = 1_000;
+        if let Some((_, newest)) = self.past.back() {
+            self.view.send_replace(Arc::clone(newest));
+        }
+        if self.past.len() > PAST_MAX {
+            self.past.pop_front();
+        }
     }
 
     /// The node that a command was about, from what applying it answered; `None`: it was refused.
@@ -179,24 +190,27 @@ impl Control {
 
 impl StateMachine for Control {
     fn apply(&mut self, lsn: Lsn, kind: EntryKind, payload: &Bytes) -> Bytes {
-        self.applied = lsn;
         if kind != EntryKind::Control {
             return Bytes::new();
         }
         let command = ControlCommand::decode(payload.clone()).expect("invariant: the log holds what was proposed").command;
         let mut view = ControlView::clone(&self.view.borrow());
         let Some(about) = command.and_then(|command| view.apply(command)) else { return Bytes::new() };
-        self.view.send_replace(Arc::new(view));
+        self.past.push_back((lsn, Arc::new(view)));
+        self.publish();
         Bytes::copy_from_slice(&about.0.to_le_bytes())
     }
 
-    fn snapshot(&self) -> Bytes {
-        Bytes::from(self.view.borrow().to_proto().encode_to_vec())
+    fn snapshot(&self, at: Lsn) -> io::Result<Bytes> {
+        let view = self.past.iter().rev().find(|(lsn, _)| *lsn <= at).map(|(_, view)| view);
+        let view = view.ok_or_else(|| io::Error::other(format!("the view behind entry {at} is not known any more")))?;
+        Ok(Bytes::from(view.to_proto().encode_to_vec()))
     }
 
     fn restore(&mut self, snapshot: &[u8]) -> io::Result<()> {
         let kept = ControlState::decode(snapshot).map_err(io::Error::other)?;
-        self.view.send_replace(Arc::new(ControlView::from_proto(kept)));
+        self.past = VecDeque::from([(Lsn(0), Arc::new(ControlView::from_proto(kept)))]);
+        self.publish();
         Ok(())
     }
 }
@@ -212,8 +226,12 @@ mod tests {
     }
 
     fn applied(control: &mut Control, command: Command) -> Option<NodeId> {
+        applied_at(control, Lsn(1), command)
+    }
+
+    fn applied_at(control: &mut Control, lsn: Lsn, command: Command) -> Option<NodeId> {
         let payload = Bytes::from(ControlCommand { command: Some(command) }.encode_to_vec());
-        Control::answered(&control.apply(Lsn(1), EntryKind::Control, &payload))
+        Control::answered(&control.apply(lsn, EntryKind::Control, &payload))
     }
 
     fn founded() -> (Control, watch::Receiver<Arc<ControlView>>) {
@@ -258,8 +276,18 @@ mod tests {
         applied(&mut control, Command::Join(JoinNode { zone: "z".into(), ..join("b") }));
         applied(&mut control, Command::Spread(SpreadTenant { tenant: "acme".into() }));
         let (mut other, seen) = Control::new();
-        other.restore(&control.snapshot()).unwrap();
+        other.restore(&control.snapshot(Lsn(1)).unwrap()).unwrap();
         assert_eq!(*view.borrow(), *seen.borrow());
         assert_eq!(applied(&mut other, Command::Join(join("c"))), Some(NodeId(3)));
+    }
+
+    #[test]
+    fn a_snapshot_is_as_old_as_it_is_asked_for() {
+        let (mut control, view) = founded();
+        let before = view.borrow().clone();
+        applied_at(&mut control, Lsn(5), Command::Join(join("b")));
+        let (mut other, seen) = Control::new();
+        other.restore(&control.snapshot(Lsn(4)).unwrap()).unwrap();
+        assert_eq!((&*before, &before.nodes.len()), (&**seen.borrow(), &1));
     }
 }

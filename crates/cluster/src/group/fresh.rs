@@ -74,7 +74,8 @@ impl Fresh {
     }
 }
 
-fn bytes_of(entry: &LogEntry) -> usize {
+/// Bytes of an entry in memory and, generously, in a body.
+pub(crate) fn bytes_of(entry: &LogEntry) -> usize {
     const OVERHEAD: usize = 128;
     match &entry.payload {
         EntryPayload::Normal(command) => command.payload.len() + OVERHEAD,

@@ -13,14 +13,15 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 use serde::de::DeserializeOwned;
 use watershed_schema::Lsn;
 
-use super::fresh::Fresh;
+use super::fresh::{Fresh, bytes_of};
 use super::storage::{Done, ReplicaStore};
-use super::types::{LogEntry, Position, Types, json, position, to_entry, to_record};
-
-type Vote = openraft::type_config::alias::VoteOf<Types>;
+use super::types::{LogEntry, Position, Types, Vote, json, position, to_entry, to_record};
+use crate::transport::SHARED_BODY_BYTES_MAX;
 
 const VOTE: &str = "raft.vote";
-const PURGED: &str = "raft.purged";
+pub(crate) const PURGED: &str = "raft.purged";
+/// Bytes of entries that go into one append: a body has a head, too.
+const APPEND_BYTES: usize = SHARED_BODY_BYTES_MAX - 1024;
 /// Bytes of the log that are read at a time to be applied.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -36,22 +37,35 @@ impl Log {
         Self { store, fresh: Fresh::default() }
     }
 
-    /// Entries `[from, to)`, up to `bytes_max` of those on disk: from memory what is there.
+    /// Entries `[from, to)`, up to `bytes_max`, at least one: from memory what is there.
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
         let fresh = self.fresh.range(from, to);
         let on_disk = fresh.first().map_or(to, |first| first.log_id.index);
         if from >= on_disk {
-            return Ok(fresh);
+            return Ok(cut(fresh, bytes_max));
         }
         let records = self.store.records(Lsn(from), Lsn(on_disk), bytes_max)?;
         let whole = records.last().is_none_or(|last| last.lsn.0 + 1 == on_disk);
         let older = records.into_iter().map(to_entry);
-        older.chain(fresh.into_iter().filter(|_| whole).map(Ok)).collect()
+        let entries: io::Result<Vec<LogEntry>> = older.chain(fresh.into_iter().filter(|_| whole).map(Ok)).collect();
+        Ok(cut(entries?, bytes_max))
     }
 
     fn stored<T: DeserializeOwned>(&self, key: &str) -> io::Result<Option<T>> {
         self.store.meta(key)?.map(|bytes| serde_json::from_slice(&bytes).map_err(io::Error::other)).transpose()
     }
+}
+
+/// The first entries, up to `bytes_max`, at least one.
+fn cut(mut entries: Vec<LogEntry>, bytes_max: usize) -> Vec<LogEntry> {
+    let mut bytes = 0;
+    let mut fits = |entry: &LogEntry| {
+        bytes += bytes_of(entry);
+        bytes <= bytes_max
+    };
+    let fitting = entries.iter().take_while(|entry| fits(entry)).count();
+    entries.truncate(fitting.max(1));
+    entries
 }
 
 /// First index, and the one behind the last.
@@ -87,6 +101,11 @@ impl RaftLogReader<Types> for Log {
     ) -> io::Result<Vec<LogEntry>> {
         let (from, to) = bounds(&range);
         self.read(from, to, usize::MAX)
+    }
+
+    /// What goes into one append. A follower that lags gets the log in many small bodies, not in a few huge ones.
+    async fn limited_get_log_entries(&mut self, from: u64, to: u64) -> io::Result<Vec<LogEntry>> {
+        self.read(from, to, APPEND_BYTES)
     }
 
     /// A long log is applied a piece at a time: after a restart it may be larger than the memory.

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use watershed_schema::{EntryKind, LogRecord, Lsn, Term};
+use watershed_schema::{EntryKind, LogRecord, Lsn, Seq, Term};
 
 /// Told once, when a write is durable or has failed.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
@@ -25,6 +25,17 @@ pub trait ReplicaStore: Send + Sync + 'static {
     /// What the disk says.
     fn purge_upto(&self, lsn_inclusive: Lsn) -> io::Result<()>;
 
+    /// Starts the log again behind a snapshot. In one step, durable when `done` is told: entries up to and with
+    /// `base.lsn` are gone, the first event behind it has the number `base.next_seq`, and `values` are kept beside
+    /// the log. Entries behind `base.lsn` stay; MUST fail when their numbers do not continue from `base.next_seq`.
+    fn install(&self, base: Base, values: Vec<(String, Bytes)>, done: Done);
+
+    /// Number of the first event behind the entry `lsn`, which is in the log or was the last one purged.
+    ///
+    /// # Errors
+    /// What the disk says.
+    fn next_seq_after(&self, lsn: Lsn) -> io::Result<Seq>;
+
     /// Entries `[from, to)`, up to `bytes_max` of payload, at least one if there is one.
     ///
     /// # Errors
@@ -44,6 +55,15 @@ pub trait ReplicaStore: Send + Sync + 'static {
     fn meta(&self, key: &str) -> io::Result<Option<Bytes>>;
 }
 
+/// Where a log begins that starts with a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// The last entry that the snapshot holds.
+    pub lsn: Lsn,
+    /// Number of the first event behind it.
+    pub next_seq: Seq,
+}
+
 /// A committed entry's effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
@@ -58,8 +78,12 @@ pub trait StateMachine: Send + Sync + 'static {
     /// Applies a committed entry.
     fn apply(&mut self, lsn: Lsn, kind: EntryKind, payload: &Bytes) -> Bytes;
 
-    /// All that must outlive a purge, a few KB.
-    fn snapshot(&self) -> Bytes;
+    /// The state as it was behind the entry `at`, a few KB: all that must outlive a purge of the log up to there.
+    /// What was applied later MUST NOT be in it, it is applied again. `at` never falls.
+    ///
+    /// # Errors
+    /// When it cannot be told; the replica ends.
+    fn snapshot(&self, at: Lsn) -> io::Result<Bytes>;
 
     /// Starts again from a snapshot.
     ///

@@ -44,6 +44,7 @@ openraft::declare_raft_types!(
 
 pub(crate) type CommittedLeader = <leader_id_std::LeaderId<u64, u64> as openraft::vote::RaftLeaderId>::Committed;
 pub(crate) type Position = LogId<CommittedLeader>;
+pub(crate) type Vote = openraft::type_config::alias::VoteOf<Types>;
 pub(crate) type LogEntry = openraft::type_config::alias::EntryOf<Types>;
 pub(crate) type Membership = openraft::StoredMembership<CommittedLeader, u64, EmptyNode>;
 
