@@ -225,6 +225,9 @@ fn config(group: GroupId) -> Config {
         snapshot_policy: SnapshotPolicy::Never,
         // A node that was cut off must not depose a leader that the others follow.
         enable_pre_vote: Some(true),
+        // Entries are sent before they are durable here. A leader that restarts may lack some that others have, and in
+        // its old term it would give their places to other entries: the logs would differ at equal terms.
+        enable_leader_restore: Some(false),
         max_in_snapshot_log_to_keep: u64::MAX,
         ..Config::default()
     };
