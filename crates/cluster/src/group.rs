@@ -191,11 +191,7 @@ impl Group {
         self.reached("a purge", move |metrics| metrics.purged.is_some_and(|last| last.index >= lsn.0)).await
     }
 
-    async fn reached(
-        &self,
-        what: &str,
-        goal: impl Fn(&openraft::RaftMetrics<Types>) -> bool + Send,
-    ) -> Result<(), GroupError> {
+    async fn reached(&self, what: &str, goal: impl Fn(&openraft::RaftMetrics<Types>) -> bool + Send) -> Result<(), GroupError> {
         let waited = self.raft.wait(Some(PURGE_DEADLINE)).metrics(goal, what).await;
         waited.map(drop).map_err(|error| stopped(&error))
     }

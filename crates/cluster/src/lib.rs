@@ -9,7 +9,9 @@ mod ring;
 mod transport;
 
 pub use control::{Control, ControlView, Node, Seen, Step, next_step};
-pub use group::{Applied, Base, Done, Group, GroupError, LeaderWatch, Leadership, Replica, ReplicaStore, Role, StateMachine, Status};
+pub use group::{
+    Applied, Base, Done, Group, GroupError, LeaderWatch, Leadership, Replica, ReplicaStore, Role, StateMachine, Status,
+};
 pub use placement::{Member, place};
 pub use ring::Ring;
 pub use transport::{Call, NoPeers, RaftCall, SHARED_BODY_BYTES_MAX, Transport, TransportError};

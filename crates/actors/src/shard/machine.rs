@@ -135,7 +135,8 @@ impl StateMachine for Machine {
     fn snapshot(&self, at: Lsn) -> io::Result<Bytes> {
         let tail = self.store.next_seq_after(at).map_err(io::Error::other)?;
         let mut state = self.committed.state();
-        let mut snapshot = proto::ShardSnapshot { tail_seq: tail.0, archived_seq: Seq::FIRST.0, staged_seq: Seq::FIRST.0, staged: Vec::new() };
+        let mut snapshot =
+            proto::ShardSnapshot { tail_seq: tail.0, archived_seq: Seq::FIRST.0, staged_seq: Seq::FIRST.0, staged: Vec::new() };
         if let Some(mark) = state.marked(at) {
             (snapshot.archived_seq, snapshot.staged_seq) = (mark.archived.0, mark.staged.0);
             snapshot.staged = mark.files.iter().map(StagedFiles::to_proto).collect();

@@ -54,9 +54,7 @@ impl Group {
             return Err(GroupError::NotMember { node });
         }
         match status.lag.get(&node) {
-            Some(entries) if *entries <= LAG_ENTRIES_MAX => {
-                self.change(ChangeMembers::AddVoterIds([node.0].into()), true).await
-            }
+            Some(entries) if *entries <= LAG_ENTRIES_MAX => self.change(ChangeMembers::AddVoterIds([node.0].into()), true).await,
             entries => Err(GroupError::Lagging { node, entries: entries.copied().unwrap_or(u64::MAX) }),
         }
     }

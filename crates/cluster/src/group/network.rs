@@ -98,7 +98,12 @@ impl Peer {
         wire::decode(&answer.map_err(rpc_error)?).map_err(|error| RPCError::Network(NetworkError::new(&error)))
     }
 
-    async fn ask_vote(&self, kind: RaftCall, rpc: VoteRequest<Types>, deadline: Duration) -> Result<VoteResponse<Types>, RpcError> {
+    async fn ask_vote(
+        &self,
+        kind: RaftCall,
+        rpc: VoteRequest<Types>,
+        deadline: Duration,
+    ) -> Result<VoteResponse<Types>, RpcError> {
         let (ballot, last) = (wire::ballot(&rpc.vote), wire::at(rpc.last_log_id.as_ref()));
         let body = wire::encode(&AskVote { vote: Some(ballot), last, transfer: rpc.leadership_transfer });
         let voted: Voted = self.ask(kind, body, deadline).await?;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use openraft::async_runtime::WatchReceiver as _;
-use openraft::type_config::alias::{LogIdOf, WatchReceiverOf};
-use openraft::metrics::{RaftMetrics, RaftServerMetrics};
 use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver as _;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
+use openraft::type_config::alias::{LogIdOf, WatchReceiverOf};
 use watershed_schema::{Lsn, NodeId, Term};
 
 use super::Group;

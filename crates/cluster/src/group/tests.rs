@@ -4,8 +4,8 @@ mod chaos;
 mod cluster;
 mod disk;
 mod elections;
-mod memory;
 mod membership;
+mod memory;
 mod net;
 mod replication;
 mod snapshots;
@@ -56,7 +56,7 @@ async fn a_purge_keeps_the_state() {
         last = group.propose(EntryKind::Append, line(number)).await.expect("committed").lsn;
     }
     group.purge_upto(Lsn(last.0 - 5)).await.expect("purged");
-    assert_eq!(store.records(Lsn(0), Lsn(u64::MAX), 0).expect("readable").len(), 5);
+    assert_eq!(store.records(Lsn(0), Lsn(u64::MAX), usize::MAX).expect("readable").len(), 5);
     group.shutdown().await.expect("stops");
     let (group, again) = open(&store).await;
     group.propose(EntryKind::Append, line(20)).await.expect("committed");
@@ -79,7 +79,8 @@ struct Fresh;
 impl StoreBuilder<Types, log::Log, machine::Machine> for Fresh {
     async fn build(&self) -> Result<((), log::Log, machine::Machine), openraft::StorageError<Types>> {
         let store: Arc<dyn ReplicaStore> = Arc::new(Memory::default());
-        let machine = machine::Machine::open(Arc::clone(&store), Box::new(Journal::default()), machine::SnapshotPoint::default()).expect("nothing to read");
+        let machine = machine::Machine::open(Arc::clone(&store), Box::new(Journal::default()), machine::SnapshotPoint::default())
+            .expect("nothing to read");
         Ok(((), log::Log::new(store), machine))
     }
 }

@@ -71,22 +71,21 @@ impl Cluster {
         self.nodes.keys().copied().filter(|other| *other != id).collect()
     }
 
-    /// The node that others follow, too.
+    /// The leader, once a quorum has confirmed it: before that it refuses proposals.
     pub(super) async fn leader(&self) -> NodeId {
         self.leader_among(&self.nodes.keys().copied().collect()).await
     }
 
     pub(super) async fn leader_among(&self, nodes: &BTreeSet<NodeId>) -> NodeId {
-        let mut found = None;
-        self.until("a leader", || {
-            let leads = |id: &&NodeId| self.at(**id).group.status().role == Role::Leader;
-            let newest = nodes.iter().filter(leads).max_by_key(|id| self.at(**id).group.term());
-            let follows = |leader: NodeId| nodes.iter().filter(|id| self.at(**id).group.leader() == Some(leader)).count();
-            found = newest.copied().filter(|leader| follows(*leader) * 2 > nodes.len());
-            found.is_some()
-        })
-        .await;
-        found.expect("just found")
+        loop {
+            let leads = |id: &NodeId| nodes.contains(id) && self.at(*id).group.status().role == Role::Leader;
+            self.until("a leader", || nodes.iter().any(leads)).await;
+            for id in nodes.iter().filter(|id| leads(id)) {
+                if let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(1), self.at(*id).group.read_index()).await {
+                    return *id;
+                }
+            }
+        }
     }
 
     /// Waits for a condition; the time is the cluster's.
@@ -127,10 +126,12 @@ impl Cluster {
     /// Ends a replica and opens it again on what its disk holds.
     pub(super) async fn restart(&mut self, id: NodeId) {
         self.net.leave(id);
+        let store = Arc::clone(&self.at(id).store);
+        // What waits for a silent disk would wait for ever.
+        store.cut_power();
         // A replica whose disk failed has stopped already.
         drop(self.at(id).group.shutdown().await);
-        let store = Arc::clone(&self.at(id).store);
-        store.cut_power();
+        store.power_on();
         let node = open(&self.net, id, &store).await;
         self.nodes.insert(id, node);
     }

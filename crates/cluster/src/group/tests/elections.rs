@@ -8,6 +8,7 @@ use watershed_schema::NodeId;
 
 use super::cluster::{Cluster, node};
 use crate::group::{GroupError, Role};
+use crate::transport::RaftCall;
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_cut_off_is_replaced_within_two_seconds_and_its_last_word_is_forgotten() {
@@ -17,7 +18,8 @@ async fn a_leader_that_is_cut_off_is_replaced_within_two_seconds_and_its_last_wo
     cluster.isolate(old);
     let cut = Instant::now();
     let group = cluster.at(old).group.clone();
-    let unheard = tokio::spawn(async move { group.propose(watershed_schema::EntryKind::Append, super::cluster::line(666)).await });
+    let unheard =
+        tokio::spawn(async move { group.propose(watershed_schema::EntryKind::Append, super::cluster::line(666)).await });
     let rest: BTreeSet<NodeId> = cluster.others(old).into_iter().collect();
     let new = cluster.leader_among(&rest).await;
     assert!(cut.elapsed() < Duration::from_secs(2), "{:?} without a leader", cut.elapsed());
@@ -37,6 +39,7 @@ async fn a_follower_that_comes_back_does_not_depose_the_leader() {
     cluster.isolate(away);
     // Long enough for many elections, were it not for the pre-vote.
     tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(cluster.net.traffic().calls[&(RaftCall::PreVote as u8)] > 20, "it asked whether it would be elected");
     cluster.write(0..10).await;
     cluster.net.heal();
     cluster.check(&(0..10).collect::<Vec<_>>(), &[]).await;
@@ -86,9 +89,7 @@ async fn leadership_is_handed_over_under_load_and_nothing_is_lost() {
     handed.expect("handed over");
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
     assert_eq!(cluster.leader().await, new);
-    let seen = timeout(super::cluster::DEADLINE, async {
-        while watch.changed().await.expect("runs").leader != Some(new) {}
-    });
+    let seen = timeout(super::cluster::DEADLINE, async { while watch.changed().await.expect("runs").leader != Some(new) {} });
     seen.await.expect("the watch tells");
     let numbered = || outcomes.iter().zip(0..);
     let acknowledged: Vec<u64> = numbered().filter(|(outcome, _)| outcome.is_ok()).map(|(_, number)| number).collect();

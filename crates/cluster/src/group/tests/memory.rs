@@ -123,14 +123,20 @@ impl Memory {
         results.into_iter().for_each(|(done, result)| done(result));
     }
 
-    /// What was not written is gone.
+    /// What was not written is gone, and nothing is written any more.
     pub(super) fn cut_power(&self) {
         let mut inner = self.inner();
-        inner.held.clear();
-        inner.mood = Mood::Honest;
+        inner.mood = Mood::Broken;
         if let Some(truth) = inner.truth.take() {
             inner.disk = truth;
         }
+        let held = std::mem::take(&mut inner.held);
+        drop(inner);
+        held.into_iter().for_each(|(_, done)| done(Err(io::Error::other("no power"))));
+    }
+
+    pub(super) fn power_on(&self) {
+        self.inner().mood = Mood::Honest;
     }
 
     /// Position and number of every entry that is here.

@@ -99,7 +99,13 @@ impl Net {
     }
 
     /// One delivery; it goes on when the caller has given up.
-    async fn deliver(self, from: NodeId, to: NodeId, delay: Duration, kind: RaftCall, body: Bytes) -> Option<Result<Bytes, TransportError>> {
+    async fn deliver(
+        self,
+        (from, to): (NodeId, NodeId),
+        delay: Duration,
+        kind: RaftCall,
+        body: Bytes,
+    ) -> Option<Result<Bytes, TransportError>> {
         tokio::time::sleep(delay).await;
         let group = self.state().groups.get(&to).cloned();
         let Some(group) = group else { return Some(Err(TransportError::Unreachable(format!("no node {to}")))) };
@@ -120,7 +126,7 @@ impl Transport for Endpoint {
     async fn call(&self, to: NodeId, call: Call) -> Result<Bytes, TransportError> {
         self.net.count(&call);
         let Some((delay, repeated)) = self.net.way(self.me, to) else { return std::future::pending().await };
-        let deliver = |delay| tokio::spawn(self.net.clone().deliver(self.me, to, delay, call.kind, call.body.clone()));
+        let deliver = |delay| tokio::spawn(self.net.clone().deliver((self.me, to), delay, call.kind, call.body.clone()));
         if repeated {
             drop(deliver(delay * 2));
         }

@@ -71,7 +71,7 @@ async fn bodies_are_cut_by_bytes_and_a_large_entry_goes_alone() {
     assert!(largest(RaftCall::Append) > SHARED_BODY_BYTES_MAX / 2, "entries travel together");
     let large = largest(RaftCall::AppendBulk);
     assert!((1024 * 1024..1024 * 1024 + 1024).contains(&large), "one large entry in a body of {large} bytes");
-    for kind in [RaftCall::Heartbeat, RaftCall::Vote, RaftCall::PreVote] {
+    for kind in [RaftCall::Heartbeat, RaftCall::Vote] {
         assert!((1..256).contains(&largest(kind)), "{kind:?} of {} bytes", largest(kind));
     }
 }
