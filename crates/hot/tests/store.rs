@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message as _;
-use watershed_hot::{HotError, Options, ScanRequest, Store};
+use watershed_hot::{Base, HotError, Options, ScanRequest, Store};
 use watershed_schema::proto::LogAppend;
 use watershed_schema::{
     BatchBuilder, Column, EntryKind, EventBatch, EventType, LogRecord, Lsn, Seq, TenantId, Term, key_hash, name_hash,
@@ -113,6 +113,36 @@ fn numbers_go_on_after_everything_was_purged() {
     assert_eq!(store.stats().unwrap().next_seq, Seq(9));
     write(&store, vec![simple(5)]).unwrap();
     assert_eq!(store.scan(&ScanRequest::from(Seq(9))).unwrap().blocks[0].first_seq, Seq(9));
+}
+
+#[test]
+fn a_log_that_begins_with_a_snapshot_has_the_numbers_of_the_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    write(&store, (1..=4).map(simple).collect()).unwrap();
+    assert_eq!([0, 2, 4].map(|lsn| store.next_seq_after(Lsn(lsn)).unwrap()), [Seq(1), Seq(5), Seq(9)]);
+    let values = vec![("raft.snapshot".to_owned(), Bytes::from_static(b"state"))];
+    wait(|done| store.install(Base { lsn: Lsn(90), next_seq: Seq(1001) }, values, done)).unwrap();
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!((store.last().unwrap(), store.next_seq_after(Lsn(90)).unwrap()), (None, Seq(1001)));
+    assert_eq!(store.meta("raft.snapshot").unwrap().as_deref(), Some(&b"state"[..]));
+    write(&store, vec![simple(91), simple(92)]).unwrap();
+    assert_eq!(store.scan(&ScanRequest::from(Seq(1))), Err(HotError::Trimmed { first: Seq(1001) }));
+    assert_eq!(store.scan(&ScanRequest::from(Seq(1001))).unwrap().next_seq, Seq(1005));
+}
+
+#[test]
+fn a_snapshot_that_contradicts_the_entries_behind_it_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    write(&store, (1..=4).map(simple).collect()).unwrap();
+    let install = |next_seq| wait(|done| store.install(Base { lsn: Lsn(2), next_seq }, Vec::new(), done));
+    assert!(matches!(install(Seq(6)), Err(HotError::Invalid { lsn: Lsn(2), .. })));
+    assert_eq!(store.stats().unwrap().first_seq, Seq(1));
+    install(Seq(5)).unwrap();
+    let stats = store.stats().unwrap();
+    assert_eq!((stats.first_seq, stats.next_seq), (Seq(5), Seq(9)));
 }
 
 #[test]
