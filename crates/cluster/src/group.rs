@@ -224,6 +224,9 @@ fn config(group: GroupId) -> Config {
         // Entries are sent before they are durable here. A leader that restarts may lack some that others have, and in
         // its old term it would give their places to other entries: the logs would differ at equal terms.
         enable_leader_restore: Some(false),
+        // A follower that lacks what it had acknowledged is sent it again. Else openraft panics: the leader would die of
+        // another node's disk, or of an append that overtook another.
+        allow_log_reversion: Some(true),
         max_in_snapshot_log_to_keep: u64::MAX,
         ..Config::default()
     };

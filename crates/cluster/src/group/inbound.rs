@@ -1,6 +1,7 @@
 //! Appends of one stream may arrive in any order; here each waits for its turn.
 //!
-//! An append ahead of its predecessor would be a conflict: correct, but openraft would start the stream again.
+//! An append ahead of its predecessor would be answered with a conflict behind an acknowledgement: to openraft that is a
+//! follower that lost its log.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

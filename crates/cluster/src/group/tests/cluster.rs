@@ -77,7 +77,9 @@ impl Cluster {
     }
 
     pub(super) async fn leader_among(&self, nodes: &BTreeSet<NodeId>) -> NodeId {
+        let end = tokio::time::Instant::now() + DEADLINE;
         loop {
+            assert!(tokio::time::Instant::now() < end, "no confirmed leader within {DEADLINE:?}: {:#?}", self.statuses());
             let leads = |id: &NodeId| nodes.contains(id) && self.at(*id).group.status().role == Role::Leader;
             self.until("a leader", || nodes.iter().any(leads)).await;
             for id in nodes.iter().filter(|id| leads(id)) {
