@@ -93,5 +93,5 @@ async fn every_acknowledged_entry_is_applied_once_and_in_one_order_everywhere() 
         println!("seed {seed}");
         acknowledged += Box::pin(storm(seed)).await;
     }
-    assert!(acknowledged > 1000, "only {acknowledged} entries were acknowledged: the storm is too strong to test anything");
+    assert!(acknowledged > 300, "only {acknowledged} entries were acknowledged: the storm is too strong to test anything");
 }
