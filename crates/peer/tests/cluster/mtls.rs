@@ -1,0 +1,140 @@
+//! Certificates: the right ones, another node's, another authority's, none.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use prost::Message as _;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::child::{ECHO, WHO};
+use crate::node::{Node, SECRET};
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().expect("key")).expect("signed")
+}
+
+/// Writes the files of a node whose certificate is for `name`.
+fn files(folder: &Path, name: &str, authority: &Authority) -> String {
+    let key = KeyPair::generate().expect("key");
+    let params = CertificateParams::new(vec![name.to_owned()]).expect("name");
+    let certificate = params.signed_by(&key, authority).expect("signed");
+    fs::create_dir_all(folder).expect("folder");
+    fs::write(folder.join("cert.pem"), certificate.pem()).expect("written");
+    fs::write(folder.join("key.pem"), key.serialize_pem()).expect("written");
+    fs::write(folder.join("ca.pem"), authority.pem()).expect("written");
+    format!("mtls:{}", folder.display())
+}
+
+fn node(id: u64, root: &Path, authority: &Authority) -> Node {
+    let security = files(&root.join(format!("n{id}")), &format!("n{id}.watershed"), authority);
+    Node::with(id, "east", "127.0.0.1:0", &security)
+}
+
+#[test]
+fn nodes_know_each_other_by_their_certificates() {
+    let (folder, authority) = (tempfile::tempdir().expect("folder"), authority());
+    let (one, two) = (node(1, folder.path(), &authority), node(2, folder.path(), &authority));
+    assert_eq!(two.ask(&format!("seed {}", one.address())), "ok NodeId(1)");
+    assert!(two.expect(&format!("call 1 {WHO} 0 0 2000 100"), "ok").ends_with(" 2"));
+    one.expect_connected(2, 5000);
+    one.expect(&format!("call 2 {ECHO} 0 200000 5000 200000"), "ok");
+}
+
+#[test]
+fn certificates_can_be_replaced_in_place() {
+    let (folder, authority) = (tempfile::tempdir().expect("folder"), authority());
+    let (one, two) = (node(1, folder.path(), &authority), node(2, folder.path(), &authority));
+    files(&folder.path().join("n1"), "n7.watershed", &authority);
+    one.knows(&two);
+    one.expect_log("the certificate is not for n1.watershed");
+    files(&folder.path().join("n1"), "n1.watershed", &authority);
+    one.expect_connected(2, 10_000);
+}
+
+#[test]
+fn a_node_does_not_start_with_the_certificate_of_another() {
+    let (folder, authority) = (tempfile::tempdir().expect("folder"), authority());
+    let security = files(folder.path(), "n3.watershed", &authority);
+    let started = &Node::with(2, "east", "127.0.0.1:0", &security).started;
+    assert!(started.contains("cert.pem: the certificate is not for n2.watershed"), "{started}");
+    fs::remove_file(folder.path().join("ca.pem")).expect("removed");
+    let started = &Node::with(3, "east", "127.0.0.1:0", &security).started;
+    assert!(started.contains("ca.pem: No such file"), "{started}");
+}
+
+#[test]
+fn another_authority_is_refused_on_both_sides() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (one, two) = (node(1, folder.path(), &authority()), node(2, folder.path(), &authority()));
+    one.knows(&two);
+    one.expect_log("TLS: invalid peer certificate");
+    two.expect_log("no connection: ");
+}
+
+#[test]
+fn tls_and_secret_do_not_mix_and_say_so() {
+    let (folder, authority) = (tempfile::tempdir().expect("folder"), authority());
+    let (one, two) = (node(1, folder.path(), &authority), Node::with(2, "east", "127.0.0.1:0", SECRET));
+    two.knows(&one);
+    two.expect_log("the peer speaks TLS, this node uses a shared secret");
+    one.expect_log("no connection: TLS:");
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Hello {
+    #[prost(string, tag = "1")]
+    cluster: String,
+    #[prost(uint64, tag = "2")]
+    node: u64,
+    #[prost(fixed64, tag = "3")]
+    boot: u64,
+    #[prost(string, tag = "4")]
+    advertised: String,
+}
+
+/// Says that it is node `node`, with the certificate in `folder`; the kind of the answer and its text.
+async fn claim(address: &str, server: &str, folder: &Path, node: u64) -> (u8, String) {
+    let file = |name: &str| folder.join(name);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(file("ca.pem")).expect("pem")).expect("root");
+    let chain = vec![CertificateDer::from_pem_file(file("cert.pem")).expect("pem")];
+    let key = PrivateKeyDer::from_pem_file(file("key.pem")).expect("pem");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let config = config.with_root_certificates(roots).with_client_auth_cert(chain, key).expect("certificate");
+    let tcp = TcpStream::connect(address).await.expect("connects");
+    let name = ServerName::try_from(server.to_owned()).expect("name");
+    let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("TLS");
+    let hello = Hello { cluster: "east".to_owned(), node, boot: 9, advertised: "127.0.0.1:9".to_owned() }.encode_to_vec();
+    let length = u32::try_from(hello.len()).expect("small").to_be_bytes();
+    tls.write_all(&[b"WSPR\x00\x01\x01\x00", &length[..], &hello].concat()).await.expect("sent");
+    let mut head = [0; 12];
+    tls.read_exact(&mut head).await.expect("an answer");
+    let mut body = vec![0; u32::from_be_bytes([head[8], head[9], head[10], head[11]]) as usize];
+    tls.read_exact(&mut body).await.expect("an answer");
+    (head[6], String::from_utf8_lossy(&body).into_owned())
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_node_is_refused() {
+    let (folder, authority) = (tempfile::tempdir().expect("folder"), authority());
+    let one = node(1, folder.path(), &authority);
+    let three = folder.path().join("n3");
+    files(&three, "n3.watershed", &authority);
+    let (kind, text) = claim(&one.address(), "n1.watershed", &three, 2).await;
+    assert_eq!(kind, 4, "refused: {text}");
+    assert!(text.contains("the certificate is not for n2.watershed"), "{text}");
+    one.expect_log("refused: the certificate is not for n2.watershed");
+    let (kind, _) = claim(&one.address(), "n1.watershed", &three, 3).await;
+    assert_eq!(kind, 1, "its own name is welcome");
+}
