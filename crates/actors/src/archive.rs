@@ -50,6 +50,8 @@ pub(crate) enum Message {
     Replay(Vec<String>, RpcReplyPort<Result<Vec<Replayed>, String>>),
 }
 
+impl ractor::Message for Message {}
+
 /// When a file set is closed.
 #[derive(Clone, Copy)]
 struct Due {

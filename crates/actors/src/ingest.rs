@@ -26,6 +26,8 @@ type Work = Box<dyn FnOnce(Arc<Shards>) + Send>;
 
 pub(crate) struct Job(Work);
 
+impl ractor::Message for Job {}
+
 struct IngestActor;
 
 impl Actor for IngestActor {

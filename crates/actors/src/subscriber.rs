@@ -57,6 +57,8 @@ pub struct Subscriber {
 
 struct Next(RpcReplyPort<Result<Step, ReadError>>);
 
+impl ractor::Message for Next {}
+
 struct SubscriberActor;
 
 struct Follow {

@@ -15,6 +15,8 @@ pub(crate) struct Supervisor;
 /// The supervisor hears from its children only.
 pub(crate) enum Message {}
 
+impl ractor::Message for Message {}
+
 impl Actor for Supervisor {
     type Msg = Message;
     type State = watch::Sender<Option<String>>;
@@ -37,7 +39,8 @@ impl Actor for Supervisor {
             }
             SupervisionEvent::ActorStarted(_)
             | SupervisionEvent::ActorTerminated(..)
-            | SupervisionEvent::ProcessGroupChanged(_) => {}
+            | SupervisionEvent::ProcessGroupChanged(_)
+            | SupervisionEvent::PidLifecycleEvent(_) => {}
         }
         Ok(())
     }

@@ -33,6 +33,8 @@ pub(crate) enum Message {
     Trim,
 }
 
+impl ractor::Message for Message {}
+
 /// An append whose events are in the entry in flight.
 pub(crate) struct Waiting {
     appended: Appended,
