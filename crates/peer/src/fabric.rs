@@ -21,7 +21,7 @@ use crate::gateway::{Gateway, Tokens};
 use crate::handshake::{Dialled, dial};
 use crate::hello::BootId;
 use crate::home::{Home, read_identity};
-use crate::limits::{FRAME_BYTES_MAX, HANDSHAKE_DEADLINE};
+use crate::limits::{CALL_DEADLINE_MAX, FRAME_BYTES_MAX, HANDSHAKE_DEADLINE};
 use crate::link::{Arrivals, Events};
 use crate::peer::PeerState;
 use crate::proof::{Secret, token};
@@ -122,7 +122,7 @@ impl Fabric {
     pub async fn call(&self, to: NodeId, request: Request, deadline: Duration) -> Result<Bytes, CallError> {
         request.check()?;
         let session = self.home.directory.get(to).and_then(|peer| peer.session());
-        session.ok_or(CallError::Unreachable { to })?.call(request, Instant::now() + deadline).await
+        session.ok_or(CallError::Unreachable { to })?.call(request, Instant::now() + deadline.min(CALL_DEADLINE_MAX)).await
     }
 
     /// All nodes that are known, connected or not, by number.

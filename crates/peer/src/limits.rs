@@ -23,6 +23,10 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);
 pub const HEARTBEAT_MISSES_MAX: u32 = 3;
 /// From the first byte of a connection to the end of the handshake, and again until the session is ready.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
+/// One address of a host may take so long to answer; then the next is tried.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// Longest deadline of a call; longer ones are cut.
+pub const CALL_DEADLINE_MAX: Duration = Duration::from_secs(3600);
 /// Connections that are in the handshake at once; more are closed.
 pub const HANDSHAKES_MAX: usize = 256;
 /// Sent bytes may stay without acknowledgement so long (`TCP_USER_TIMEOUT`).
@@ -52,6 +56,7 @@ const FRAME_OVERHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Largest frame that a node takes, bytes; a larger one ends the session.
 pub(crate) const FRAME_BYTES_MAX: u64 = (BODY_BYTES_MAX + FRAME_OVERHEAD_BYTES_MAX) as u64;
 
+const _: () = assert!(CONNECT_DEADLINE.as_millis() * 2 < HANDSHAKE_DEADLINE.as_millis(), "a second address must have its turn");
 const _: () = assert!(BODY_BYTES_MAX * 2 + REQUEST_OVERHEAD_BYTES <= IN_FLIGHT_BYTES_MAX, "the largest call must find room");
 const _: () = assert!(
     URGENT_BYTES_MAX * 2 + REQUEST_OVERHEAD_BYTES <= URGENT_IN_FLIGHT_BYTES_MAX,

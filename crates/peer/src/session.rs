@@ -71,8 +71,11 @@ impl Session {
         // The permit is freed when the bytes are, which is not when the caller stops waiting: then they may still lie
         // in a queue before a frozen peer. The task ends with the answer or the session.
         tokio::spawn(carry(self.gateway.clone(), self.to, frame, permit, done));
-        let answer = timeout_at(deadline, answered).await.map_err(|_| no_answer())?;
-        answer.map_err(|_| CallError::Unknown { why: "the session ended" })?.and_then(|answer| open(answer, &request))
+        match timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => open(answer?, &request),
+            Ok(Err(_)) => Err(CallError::Unknown { why: "the session ended" }),
+            Err(_) => Err(no_answer()),
+        }
     }
 
     async fn permit(&self, request: &Request, deadline: Instant) -> Result<OwnedSemaphorePermit, CallError> {
@@ -83,7 +86,8 @@ impl Session {
         let bytes = request.cost();
         let permits = u32::try_from(bytes).expect("invariant: a checked request fits");
         match timeout_at(deadline, Arc::clone(room).acquire_many_owned(permits)).await {
-            Ok(permit) => permit.map_err(|_| CallError::Unreachable { to: self.to }),
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(CallError::Unreachable { to: self.to }),
             Err(_) => Err(CallError::Busy { to: self.to, bytes, limit }),
         }
     }

@@ -8,11 +8,12 @@ use rustls::pki_types::CertificateDer;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use watershed_schema::NodeId;
 
 use crate::DialError;
-use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNACKNOWLEDGED_MAX};
+use crate::limits::{CONNECT_DEADLINE, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNACKNOWLEDGED_MAX};
 use crate::tls::{Identity, name_of};
 
 const BACKLOG: i32 = 1024;
@@ -32,9 +33,10 @@ pub(crate) async fn connect(address: &str) -> Result<TcpStream, DialError> {
     let mut last = DialError::Network(format!("{address} has no address"));
     let resolved = lookup_host(address).await.map_err(|error| DialError::Network(format!("{address}: {error}")))?;
     for candidate in resolved {
-        match TcpStream::connect(candidate).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = DialError::Network(format!("{candidate}: {error}")),
+        match timeout(CONNECT_DEADLINE, TcpStream::connect(candidate)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Err(_) => last = DialError::Network(format!("{candidate}: no answer within {CONNECT_DEADLINE:?}")),
+            Ok(Err(error)) => last = DialError::Network(format!("{candidate}: {error}")),
         }
     }
     Err(last)

@@ -83,7 +83,10 @@ fn heartbeats_and_urgent_calls_pass_a_full_session() {
         let answer = one.answer(call);
         assert!(answer.starts_with("ok"), "{answer}");
     }
-    one.expect(&format!("call 2 {ECHO} 0 50000 2000 50000"), "ok");
+    // The same with bytes that move.
+    one.expect(&format!("pound 2 16 2000 {SWALLOW} 0 65536 5000 100"), "ok");
+    let after = fields(&one.peer(2));
+    assert_eq!((&after[..2], after[3].as_str()), (&fields(&now)[..2], "0"), "the same session, nothing missed");
 }
 
 #[test]

@@ -135,6 +135,11 @@ async fn obey(fabric: &Fabric, answers: &Answers, words: &[String]) -> String {
             pound(fabric, NodeId(number(node)), (number(workers), Duration::from_millis(number(millis))), rest).await
         }
         ["peers"] => peers(fabric),
+        ["again"] => {
+            let config = config("9 east 127.0.0.1:0 secret:0123456789abcdef");
+            let second = Fabric::start(config, Arc::new(Answers::default())).await;
+            format!("err {}", second.err().expect("one for each process"))
+        }
         ["count"] => format!("ok {} {}", answers.begun.load(Ordering::SeqCst), answers.ended.load(Ordering::SeqCst)),
         _ => format!("err unknown command {words:?}"),
     }

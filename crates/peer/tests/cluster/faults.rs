@@ -40,9 +40,10 @@ fn a_frozen_node_is_noticed_and_costs_no_memory() {
     let (one, two) = (Node::start(1), Node::start(2));
     one.knows(&two);
     one.expect_connected(2, 5000);
-    one.expect(&format!("pound 2 64 500 {SWALLOW} 0 65536 500 100"), "ok");
+    one.expect(&format!("pound 2 64 500 {SWALLOW} 0 65536 50 100"), "ok");
     let before = one.memory_bytes();
-    let pounding = one.tell(&format!("pound 2 64 8000 {SWALLOW} 0 65536 500 100"));
+    // Calls give up ten times before the frozen node is noticed: their bytes must count as long as they lie in a queue.
+    let pounding = one.tell(&format!("pound 2 64 8000 {SWALLOW} 0 65536 50 100"));
     two.signal("STOP");
     let frozen = Instant::now();
     let mut most = before;
@@ -58,7 +59,8 @@ fn a_frozen_node_is_noticed_and_costs_no_memory() {
         most = most.max(one.memory_bytes());
         (frozen.elapsed() > Duration::from_secs(7)).then_some(())
     });
-    assert!(most < before + 24 * MIB, "grew from {} to {} MiB", before / MIB, most / MIB);
+    println!("resident: {} MiB before, {} MiB at most", before / MIB, most / MIB);
+    assert!(most < before + 16 * MIB, "grew from {} to {} MiB", before / MIB, most / MIB);
     two.signal("CONT");
     one.expect_connected(2, 4000);
     assert!(one.answer(pounding).starts_with("ok"));

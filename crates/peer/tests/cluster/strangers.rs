@@ -82,6 +82,7 @@ fn bad_settings_name_the_field() {
     assert!(Node::with(1, "east", "0.0.0.0:0", SECRET).started.starts_with("err advertise: must be given"));
     let one = Node::start(1);
     assert!(Node::with(2, "east", &one.address(), SECRET).started.starts_with("err cannot listen at 127.0.0.1"));
+    assert_eq!(one.ask("again"), "err this process is already a node");
     let bad = one.expect("set 2 nowhere", "err");
     assert!(bad.contains("\"nowhere\" is not host:port"), "{bad}");
 }
