@@ -68,9 +68,10 @@ fn limits_are_named() {
 fn heartbeats_and_urgent_calls_pass_a_full_session() {
     let (one, _two) = pair();
     let since = one.peer(2);
-    let full: Vec<u64> = (0..4).map(|_| one.tell(&format!("call 2 {SLEEP} 4000 261000 20000 100"))).collect();
+    // With 256 bytes for each call exactly 1 MiB: nothing fits beside them.
+    let full: Vec<u64> = (0..4).map(|_| one.tell(&format!("call 2 {SLEEP} 4000 261788 20000 100"))).collect();
     crate::node::eventually(std::time::Duration::from_secs(5), "the session is full", || {
-        one.ask(&format!("call 2 {ECHO} 0 50000 200 100")).contains("Busy").then_some(())
+        one.ask(&format!("call 2 {ECHO} 0 0 200 100")).contains("Busy").then_some(())
     });
     let urgent = one.expect(&format!("call 2 {ECHO} 0 100 2000 100 urgent"), "ok");
     let busy = one.expect(&format!("call 2 {ECHO} 0 50000 1000 100"), "err");

@@ -2,6 +2,7 @@
 
 mod calls;
 mod child;
+mod crossing;
 mod faults;
 mod mtls;
 mod node;
