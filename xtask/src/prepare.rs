@@ -1,4 +1,5 @@
-//! What tests with foreign clients need: a pinned Python environment and node modules, in the target folder; and a browser.
+//! What tests with foreign clients need: pinned Python environments and node modules, in the target folder; and programs of
+//! Debian: a browser, PostgreSQL with wal2json, Java.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,23 +10,23 @@ use anyhow::Context as _;
 /// Installs what is absent or was pinned otherwise.
 pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
     let folder = target(root).join("foreign");
-    python(root, &folder.join("python"))?;
+    debian()?;
+    python(&root.join("tests/foreign/requirements.txt"), &folder.join("python"))?;
+    python(&root.join("tests/foreign/requirements-debezium.txt"), &folder.join("debezium"))?;
     node(&root.join("tests/foreign/package.json"), &folder.join("node"))?;
-    node(&root.join("tests/foreign/browser/package.json"), &folder.join("browser"))?;
-    browser()
+    node(&root.join("tests/foreign/browser/package.json"), &folder.join("browser"))
 }
 
 fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-fn python(root: &Path, folder: &Path) -> anyhow::Result<()> {
-    let pins = root.join("tests/foreign/requirements.txt");
-    install(&pins, folder, || {
+fn python(pins: &Path, folder: &Path) -> anyhow::Result<()> {
+    install(pins, folder, || {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         run(Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "--quiet", "uv"]))?;
         let mut uv = Command::new(folder.join("bin/uv"));
-        run(uv.args(["pip", "install", "--quiet", "--python"]).arg(folder.join("bin/python")).arg("-r").arg(&pins))
+        run(uv.args(["pip", "install", "--quiet", "--python"]).arg(folder.join("bin/python")).arg("-r").arg(pins))
     })
 }
 
@@ -36,17 +37,26 @@ fn node(pins: &Path, folder: &Path) -> anyhow::Result<()> {
     })
 }
 
-/// Debian's Chromium, unless there is one: the browser of playwright would have to be downloaded.
-fn browser() -> anyhow::Result<()> {
-    if fs::exists(CHROMIUM)? {
+/// Programs of Debian that are absent: where tests look for them, and the packages that have them. The browser of playwright
+/// would have to be downloaded.
+const PROGRAMS: [(&str, &[&str]); 4] = [
+    ("/usr/bin/chromium", &["chromium", "fonts-dejavu-core"]),
+    ("/usr/lib/postgresql/15/bin/postgres", &["postgresql-15"]),
+    ("/usr/lib/postgresql/15/lib/wal2json.so", &["postgresql-15-wal2json"]),
+    ("/usr/bin/java", &["openjdk-17-jre-headless"]),
+];
+
+fn debian() -> anyhow::Result<()> {
+    let absent = PROGRAMS.iter().filter(|(path, _)| !Path::new(path).exists());
+    let packages: Vec<&str> = absent.flat_map(|(_, packages)| packages.iter().copied()).collect();
+    if packages.is_empty() {
         return Ok(());
     }
     run(Command::new("apt-get").args(["update", "-qq"]))?;
-    run(Command::new("apt-get").args(["install", "-y", "-qq", "--no-install-recommends", "chromium", "fonts-dejavu-core"]))
+    let install = ["install", "-y", "-qq", "--no-install-recommends"];
+    run(Command::new("apt-get").args(install).args(&packages))
+        .with_context(|| format!("packages of Debian are missing: {packages:?}"))
 }
-
-/// Where `tests/foreign/browser` looks for it.
-const CHROMIUM: &str = "/usr/bin/chromium";
 
 /// A copy of the pins beside what was installed says that it is whole.
 fn install(pins: &Path, folder: &Path, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {

@@ -144,6 +144,8 @@ fn tombstones_and_marks_of_transactions_are_no_changes() {
         r#"{"schema":{},"payload":null}"#,
         r#"{"payload":null}"#,
         r#"{"key":{"id":1},"value":{"payload":null}}"#,
+        r#"{"key":{"id":1},"value":null}"#,
+        r#"{"key":{"schema":{},"payload":{"id":1}},"value":null}"#,
     ] {
         assert!(rows(PATH, nothing).is_empty(), "{nothing}");
     }

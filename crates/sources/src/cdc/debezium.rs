@@ -17,7 +17,7 @@ use crate::trace_context::TraceParent;
 const OWN: [&str; 3] = ["before", "after", "op"];
 
 pub(super) fn change<'a>(record: &Object<'a>) -> Result<Option<Change<'a>>, Fault> {
-    let value = if record.has("value") { record.object("value")?.unwrap_or_default() } else { record.clone() };
+    let Some(value) = value(record)? else { return Ok(None) };
     let Some(envelope) = unwrapped(&value)? else { return Ok(None) };
     let Some(op) = envelope.text("op")? else {
         return Err(("op", "is missing, and so are `operation` and `action`".to_owned()));
@@ -44,6 +44,12 @@ pub(super) fn change<'a>(record: &Object<'a>) -> Result<Option<Change<'a>>, Faul
         session: None,
         context: envelope.rest(&OWN).finish(),
     }))
+}
+
+/// What stands beside the key, or all of it; none is a tombstone.
+fn value<'a>(record: &Object<'a>) -> Result<Option<Object<'a>>, Fault> {
+    let is_beside_key = record.members().any(|(name, _)| name == "value");
+    if is_beside_key { record.object("value") } else { Ok(Some(record.clone())) }
 }
 
 /// The payload of a wrapper that tells its schema; none is a tombstone.
