@@ -9,6 +9,7 @@ use futures::{Stream, StreamExt as _};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use watershed_schema::{Lsn, Seq};
 
 use super::log::{PURGED, durable, put};
@@ -81,12 +82,15 @@ pub(crate) struct Machine {
     /// Those that count from the last snapshot on, oldest first; never empty.
     memberships: Vec<Membership>,
     point: SnapshotPoint,
+    /// A snapshot is built beside the machine, and one may be installed meanwhile: the older must not be kept last.
+    keeping: Arc<Mutex<()>>,
 }
 
 impl Machine {
     /// Starts from the kept snapshot, if there is one; the log does the rest.
     pub(crate) fn open(store: Arc<dyn ReplicaStore>, state: Box<dyn StateMachine>, point: SnapshotPoint) -> io::Result<Self> {
-        let mut machine = Self { store, state, last: None, memberships: vec![Membership::default()], point };
+        let mut machine =
+            Self { store, state, last: None, memberships: vec![Membership::default()], point, keeping: Arc::default() };
         if let Some(kept) = kept(&*machine.store)? {
             machine.restore(&kept)?;
         }
@@ -172,12 +176,14 @@ impl RaftStateMachine<Types> for Machine {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
-        Builder { store: Arc::clone(&self.store), kept: Some(self.snapshot()) }
+        Builder { store: Arc::clone(&self.store), kept: Some(self.snapshot()), keeping: Arc::clone(&self.keeping) }
     }
 
     /// The log begins again in the same step in which the snapshot is kept: after a crash there are both or none.
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> io::Result<()> {
         let kept = Kept::arrived(meta, snapshot)?;
+        let keeping = Arc::clone(&self.keeping);
+        let _one_at_a_time = keeping.lock().await;
         if let (Some(last), Some(next_seq)) = (kept.last, kept.next_seq) {
             let base = Base { lsn: Lsn(last.index), next_seq };
             let values = vec![(SNAPSHOT.to_owned(), json(&kept)), (PURGED.to_owned(), json(&last))];
@@ -195,13 +201,17 @@ impl RaftStateMachine<Types> for Machine {
 pub(crate) struct Builder {
     store: Arc<dyn ReplicaStore>,
     kept: Option<io::Result<Kept>>,
+    keeping: Arc<Mutex<()>>,
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let kept = self.kept.take().unwrap_or_else(|| Err(io::Error::other("a builder builds once")))?;
+        let new = self.kept.take().unwrap_or_else(|| Err(io::Error::other("a builder builds once")))?;
+        let _one_at_a_time = self.keeping.lock().await;
+        let newer = kept(&*self.store)?.filter(|kept| kept.last > new.last);
+        let kept = newer.unwrap_or(new);
         put(&*self.store, SNAPSHOT, json(&kept)).await?;
         kept.snapshot(&*self.store)
     }
