@@ -184,11 +184,24 @@ impl Group {
     /// [`GroupError::Stopped`]; when it took longer than 10 s the purge may still happen.
     pub async fn purge_upto(&self, lsn: Lsn) -> Result<(), GroupError> {
         let _one_at_a_time = self.purging.lock().await;
+        self.kept_here(lsn).await?;
         self.point.set(lsn);
         self.raft.trigger().snapshot().await.map_err(|error| stopped(&error))?;
         self.reached("a snapshot", move |metrics| metrics.snapshot.is_some_and(|last| last.index >= lsn.0)).await?;
         self.raft.trigger().purge_log(lsn.0).await.map_err(|error| stopped(&error))?;
         self.reached("a purge", move |metrics| metrics.purged.is_some_and(|last| last.index >= lsn.0)).await
+    }
+
+    /// Committed entries are applied when others have them, also before they are on this disk: their numbers are there.
+    async fn kept_here(&self, lsn: Lsn) -> Result<(), GroupError> {
+        let late = || stopped(&format!("entry {lsn} is not durable here within {PURGE_DEADLINE:?}"));
+        self.reached("the entry", move |metrics| metrics.last_applied.is_some_and(|last| last.index >= lsn.0)).await?;
+        let mut progress = self.raft.watch_log_progress();
+        let durable = progress.wait_until(|flushed| {
+            let last = flushed.as_ref().and_then(|flushed| flushed.last_log_id);
+            last.is_some_and(|last| last.index >= lsn.0)
+        });
+        tokio::time::timeout(PURGE_DEADLINE, durable).await.map_err(|_late| late())?.map(drop).map_err(|_gone| late())
     }
 
     async fn reached(&self, what: &str, goal: impl Fn(&openraft::RaftMetrics<Types>) -> bool + Send) -> Result<(), GroupError> {

@@ -52,7 +52,7 @@ impl Kept {
     }
 }
 
-/// Up to which entry the next snapshot goes. Cheap to clone.
+/// Up to which entry the next snapshot goes, counted from 1; 0 until somebody set it. Cheap to clone.
 ///
 /// A snapshot ends where the log will begin: a replica that installs it must get every entry behind the purge point,
 /// because rows that are not in the lake yet are only there.
@@ -61,16 +61,14 @@ pub(crate) struct SnapshotPoint(Arc<AtomicU64>);
 
 impl SnapshotPoint {
     pub(crate) fn set(&self, lsn: Lsn) {
-        self.0.store(lsn.0, Ordering::Release);
+        self.0.store(lsn.0 + 1, Ordering::Release);
     }
 
     /// The point, unless nobody set one or it is not applied yet: then everything that is.
     fn or_applied(&self, applied: Option<Position>) -> Option<Lsn> {
         let applied = applied?.index;
-        match self.0.load(Ordering::Acquire) {
-            0 => Some(Lsn(applied)),
-            point => Some(Lsn(point.min(applied))),
-        }
+        let point = self.0.load(Ordering::Acquire).checked_sub(1);
+        Some(Lsn(point.map_or(applied, |point| point.min(applied))))
     }
 }
 
