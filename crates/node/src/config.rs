@@ -14,7 +14,7 @@ pub(crate) use units::{Bytes, Span};
 
 const ENV_PREFIX: &str = "WATERSHED_";
 /// Read by the command line client, not by the server.
-const ENV_OF_CLIENT: [&str; 2] = ["endpoint", "tenant"];
+const ENV_OF_CLIENT: [&str; 4] = ["endpoint", "http_endpoint", "postgres_url", "tenant"];
 
 /// Effective settings of a node; the name of a field is its TOML key, flag and `WATERSHED_` variable.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -238,6 +238,6 @@ mod tests {
     fn variables_of_kubernetes_and_of_the_client_are_not_settings() {
         assert_eq!(setting_of("WATERSHED_DATA_DIR").as_deref(), Some("data_dir"));
         assert_eq!(setting_of("WATERSHED_PORT_4317_TCP"), None);
-        assert_eq!(setting_of("WATERSHED_ENDPOINT"), None);
+        assert_eq!(["WATERSHED_ENDPOINT", "WATERSHED_POSTGRES_URL"].map(setting_of), [None, None]);
     }
 }
