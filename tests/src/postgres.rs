@@ -42,7 +42,8 @@ impl Postgres {
     /// When it does not start.
     #[must_use]
     pub fn start(settings: &[(&str, &str)]) -> Self {
-        let settings: &Vec<(String, String)> = &settings.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let settings: Vec<(String, String)> = settings.iter().map(owned).collect();
         let home = tempfile::tempdir().expect("a folder");
         let owner = owner_of(home.path());
         chown(home.path(), Some(owner.0), Some(owner.1)).expect("the folder is given to who runs it");
@@ -50,9 +51,9 @@ impl Postgres {
         run(program("initdb", home.path()).uid(owner.0).gid(owner.1).args(initdb));
         for _ in 0..PORTS_TRIED {
             let port = free_port();
-            let mut postmaster = postmaster(home.path(), port, settings);
+            let mut postmaster = postmaster(home.path(), port, &settings);
             if answers(&mut postmaster, home.path(), port) {
-                return Self { postmaster, home, settings: settings.clone(), url: url(port), port };
+                return Self { postmaster, home, settings, url: url(port), port };
             }
         }
         panic!("PostgreSQL does not start: {}", log(home.path()))

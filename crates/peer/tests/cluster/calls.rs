@@ -1,6 +1,6 @@
 //! Calls: both ways, their deadlines, their limits.
 
-use crate::child::{ECHO, PANIC, REFUSE, SIZED, SLEEP, SWALLOW, WHO};
+use crate::child::{ECHO, HOLD, PANIC, REFUSE, RELEASE, SIZED, SWALLOW, WHO};
 use crate::node::Node;
 
 fn pair() -> (Node, Node) {
@@ -38,7 +38,7 @@ fn services_refuse_and_fail_and_the_session_lives() {
 #[test]
 fn a_deadline_is_an_unknown_outcome() {
     let (one, two) = pair();
-    let late = one.expect(&format!("call 2 {SLEEP} 60000 10 300 100"), "err");
+    let late = one.expect(&format!("call 2 {HOLD} 0 10 300 100"), "err");
     let words: Vec<&str> = late.split_whitespace().collect();
     assert_eq!(words[2], "Unknown", "{late}");
     let millis: u64 = words[1].parse().expect("number");
@@ -69,17 +69,19 @@ fn heartbeats_and_urgent_calls_pass_a_full_session() {
     let (one, _two) = pair();
     let since = one.peer(2);
     // With 256 bytes for each call exactly 1 MiB: nothing fits beside them.
-    let full: Vec<u64> = (0..4).map(|_| one.tell(&format!("call 2 {SLEEP} 4000 261788 20000 100"))).collect();
+    let full: Vec<u64> = (0..4).map(|_| one.tell(&format!("call 2 {HOLD} 0 261788 20000 100"))).collect();
     crate::node::eventually(std::time::Duration::from_secs(5), "the session is full", || {
         one.ask(&format!("call 2 {ECHO} 0 0 200 100")).contains("Busy").then_some(())
     });
     let urgent = one.expect(&format!("call 2 {ECHO} 0 100 2000 100 urgent"), "ok");
-    let busy = one.expect(&format!("call 2 {ECHO} 0 50000 1000 100"), "err");
+    // Longer than it takes to miss three heartbeats.
+    let busy = one.expect(&format!("call 2 {ECHO} 0 50000 4000 100"), "err");
     assert!(busy.contains("Busy node 2: 1048576 bytes are in flight, no room for 50356 more"), "{busy}");
     let now = one.peer(2);
     let fields = |text: &str| text.split(',').map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(fields(&since)[..2], fields(&now)[..2], "the same session; urgent: {urgent}");
     assert_eq!(fields(&now)[3], "0", "misses: {now}");
+    one.expect(&format!("call 2 {RELEASE} 0 0 5000 100 urgent"), "ok");
     for call in full {
         let answer = one.answer(call);
         assert!(answer.starts_with("ok"), "{answer}");
@@ -94,7 +96,7 @@ fn heartbeats_and_urgent_calls_pass_a_full_session() {
 fn a_cancelled_deadline_keeps_its_bytes_until_the_answer() {
     let (one, _two) = pair();
     // Four calls that fill the session give up after 300 ms; the peer drops them at the same time, so room returns.
-    let full: Vec<u64> = (0..4).map(|_| one.tell(&format!("call 2 {SLEEP} 60000 261000 300 100"))).collect();
+    let full: Vec<u64> = (0..4).map(|_| one.tell(&format!("call 2 {HOLD} 0 261000 300 100"))).collect();
     for call in full {
         assert!(one.answer(call).contains("Unknown"));
     }

@@ -8,23 +8,31 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use watershed_peer::{CallError, Config, Fabric, Refused, Request, Security, Service};
 use watershed_schema::NodeId;
 
 pub(crate) const ECHO: u8 = 1;
-pub(crate) const SLEEP: u8 = 2;
+/// Answers once somebody has asked to [`RELEASE`].
+pub(crate) const HOLD: u8 = 2;
 pub(crate) const REFUSE: u8 = 3;
 pub(crate) const SIZED: u8 = 4;
 pub(crate) const PANIC: u8 = 5;
 pub(crate) const WHO: u8 = 6;
 pub(crate) const SWALLOW: u8 = 7;
+pub(crate) const RELEASE: u8 = 8;
 
 /// What the nodes of the tests answer with.
-#[derive(Default)]
 struct Answers {
     begun: AtomicU64,
     ended: AtomicU64,
+    held: Semaphore,
+}
+
+impl Default for Answers {
+    fn default() -> Self {
+        Self { begun: AtomicU64::new(0), ended: AtomicU64::new(0), held: Semaphore::new(0) }
+    }
 }
 
 #[async_trait]
@@ -33,8 +41,12 @@ impl Service for Answers {
         self.begun.fetch_add(1, Ordering::SeqCst);
         let answer = match kind {
             ECHO => Ok(body),
-            SLEEP => {
-                tokio::time::sleep(Duration::from_millis(group.into())).await;
+            HOLD => {
+                self.held.acquire().await.expect_err("it has no permits and is closed by a release");
+                Ok(Bytes::new())
+            }
+            RELEASE => {
+                self.held.close();
                 Ok(Bytes::new())
             }
             SIZED => Ok(vec![0; group as usize].into()),

@@ -8,42 +8,25 @@ use aws_lc_rs::hmac;
 use prost::Message as _;
 
 use crate::node::Node;
+use crate::wire::{self, ACCEPTED, HELLO, Hello, PROOF, REFUSED};
 
-const HELLO: u8 = 1;
-const PROOF: u8 = 2;
-const ACCEPTED: u8 = 3;
-const REFUSED: u8 = 4;
 const BOOT: u64 = 99;
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct Hello {
-    #[prost(string, tag = "1")]
-    cluster: String,
-    #[prost(uint64, tag = "2")]
-    node: u64,
-    #[prost(fixed64, tag = "3")]
-    boot: u64,
-    #[prost(string, tag = "4")]
-    advertised: String,
-    #[prost(uint64, tag = "5")]
-    attempt: u64,
-}
-
 fn hello(attempt: u64, advertised: &str) -> Vec<u8> {
-    Hello { cluster: "east".to_owned(), node: 2, boot: BOOT, advertised: advertised.to_owned(), attempt }.encode_to_vec()
+    wire::hello(2, BOOT, advertised, attempt)
 }
 
 fn send(stream: &mut TcpStream, kind: u8, body: &[u8]) {
-    let length = u32::try_from(body.len()).expect("small").to_be_bytes();
-    stream.write_all(&[b"WSPR\x00\x01", &[kind, 0][..], &length, body].concat()).expect("sent");
+    stream.write_all(&wire::message(kind, body)).expect("sent");
 }
 
 fn receive(stream: &mut TcpStream) -> (u8, Vec<u8>) {
-    let mut head = [0; 12];
+    let mut head = [0; wire::HEAD_BYTES];
     stream.read_exact(&mut head).expect("a message");
-    let mut body = vec![0; u32::from_be_bytes([head[8], head[9], head[10], head[11]]) as usize];
+    let (kind, bytes) = wire::announced(&head);
+    let mut body = vec![0; bytes];
     stream.read_exact(&mut body).expect("its body");
-    (head[6], body)
+    (kind, body)
 }
 
 fn proof(role: &[u8], dialler: &[u8], acceptor: &[u8]) -> Vec<u8> {

@@ -18,7 +18,7 @@ fn a_killed_node_comes_back_with_another_boot_id() {
     one.knows(&two);
     one.expect_connected(2, 5000);
     let (address, boot) = (two.address(), two.boot());
-    let hanging = one.tell(&format!("call 2 {} 60000 0 30000 100", crate::child::SLEEP));
+    let hanging = one.tell(&format!("call 2 {} 0 0 30000 100", crate::child::HOLD));
     eventually(Duration::from_secs(5), "the call arrives", || (two.ask("count") == "ok 1 0").then_some(()));
     two.kill();
     let begun = Instant::now();

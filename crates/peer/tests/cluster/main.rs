@@ -7,6 +7,7 @@ mod faults;
 mod mtls;
 mod node;
 mod strangers;
+mod wire;
 
 /// Not a test of its own: what the processes of the other tests run.
 #[test]

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use prost::Message as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -14,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::child::{ECHO, WHO};
 use crate::node::{Node, SECRET};
+use crate::wire;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -90,18 +90,6 @@ fn tls_and_secret_do_not_mix_and_say_so() {
     one.expect_log("no connection: TLS:");
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-struct Hello {
-    #[prost(string, tag = "1")]
-    cluster: String,
-    #[prost(uint64, tag = "2")]
-    node: u64,
-    #[prost(fixed64, tag = "3")]
-    boot: u64,
-    #[prost(string, tag = "4")]
-    advertised: String,
-}
-
 /// Says that it is node `node`, with the certificate in `folder`; the kind of the answer and its text.
 async fn claim(address: &str, server: &str, folder: &Path, node: u64) -> (u8, String) {
     let file = |name: &str| folder.join(name);
@@ -115,14 +103,14 @@ async fn claim(address: &str, server: &str, folder: &Path, node: u64) -> (u8, St
     let tcp = TcpStream::connect(address).await.expect("connects");
     let name = ServerName::try_from(server.to_owned()).expect("name");
     let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.expect("TLS");
-    let hello = Hello { cluster: "east".to_owned(), node, boot: 9, advertised: "127.0.0.1:9".to_owned() }.encode_to_vec();
-    let length = u32::try_from(hello.len()).expect("small").to_be_bytes();
-    tls.write_all(&[b"WSPR\x00\x01\x01\x00", &length[..], &hello].concat()).await.expect("sent");
-    let mut head = [0; 12];
+    let hello = wire::hello(node, 9, "127.0.0.1:9", 0);
+    tls.write_all(&wire::message(wire::HELLO, &hello)).await.expect("sent");
+    let mut head = [0; wire::HEAD_BYTES];
     tls.read_exact(&mut head).await.expect("an answer");
-    let mut body = vec![0; u32::from_be_bytes([head[8], head[9], head[10], head[11]]) as usize];
+    let (kind, bytes) = wire::announced(&head);
+    let mut body = vec![0; bytes];
     tls.read_exact(&mut body).await.expect("an answer");
-    (head[6], String::from_utf8_lossy(&body).into_owned())
+    (kind, String::from_utf8_lossy(&body).into_owned())
 }
 
 #[tokio::test]
@@ -132,9 +120,9 @@ async fn a_certificate_of_another_node_is_refused() {
     let three = folder.path().join("n3");
     files(&three, "n3.watershed", &authority);
     let (kind, text) = claim(&one.address(), "n1.watershed", &three, 2).await;
-    assert_eq!(kind, 4, "refused: {text}");
+    assert_eq!(kind, wire::REFUSED, "refused: {text}");
     assert!(text.contains("the certificate is not for n2.watershed"), "{text}");
     one.expect_log("refused: the certificate is not for n2.watershed");
     let (kind, _) = claim(&one.address(), "n1.watershed", &three, 3).await;
-    assert_eq!(kind, 1, "its own name is welcome");
+    assert_eq!(kind, wire::HELLO, "its own name is welcome");
 }

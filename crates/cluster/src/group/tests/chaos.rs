@@ -73,6 +73,7 @@ async fn storm(seed: u64) -> usize {
         cluster.net.set_weather(bad, dice.roll(u64::MAX));
         disturb(&mut cluster, &mut dice).await;
         told.burst(&cluster, 1 + dice.roll(8)).await;
+        // How long this weather lasts; nothing is waited for, and the clock is the paused one.
         tokio::time::sleep(Duration::from_millis(dice.roll(1500))).await;
     }
     cluster.net.heal();

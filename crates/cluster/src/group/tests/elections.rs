@@ -30,6 +30,14 @@ async fn a_leader_that_is_cut_off_is_replaced_within_two_seconds_and_its_last_wo
     cluster.check(&(0..=50).collect::<Vec<_>>(), &[666]).await;
 }
 
+/// Waits until somebody has asked more than so many times for a vote, or whether it would get one.
+async fn asked_for_votes(cluster: &Cluster, times: u64) {
+    let count = |kind: RaftCall| cluster.net.traffic().calls.get(&(kind as u8)).copied().unwrap_or(0);
+    let asked = || count(RaftCall::PreVote) + count(RaftCall::Vote);
+    let end = asked() + times;
+    cluster.until("candidate", || asked() > end).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_follower_that_comes_back_does_not_depose_the_leader() {
     let cluster = Cluster::start(3).await;
@@ -37,13 +45,15 @@ async fn a_follower_that_comes_back_does_not_depose_the_leader() {
     let term = cluster.at(leader).group.term();
     let away = cluster.others(leader)[0];
     cluster.isolate(away);
-    // Long enough for many elections, were it not for the pre-vote.
-    tokio::time::sleep(Duration::from_secs(20)).await;
-    assert!(cluster.net.traffic().calls[&(RaftCall::PreVote as u8)] > 20, "it asked whether it would be elected");
+    // Enough for many elections, were it not for the pre-vote.
+    asked_for_votes(&cluster, 20).await;
     cluster.write(0..10).await;
     cluster.net.heal();
     cluster.check(&(0..10).collect::<Vec<_>>(), &[]).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    // More than a candidate would wait: five seconds of heartbeats to two followers.
+    let heartbeats = || cluster.net.traffic().calls[&(RaftCall::Heartbeat as u8)];
+    let end = heartbeats() + 100;
+    cluster.until("heartbeats", || heartbeats() >= end).await;
     assert_eq!(cluster.leader().await, leader);
     assert!(cluster.nodes.values().all(|node| node.group.term() == term), "a term was spent");
 }
@@ -52,10 +62,9 @@ async fn a_follower_that_comes_back_does_not_depose_the_leader() {
 async fn a_node_that_hears_nobody_but_is_heard_does_not_depose_the_leader() {
     let cluster = Cluster::start(3).await;
     let leader = cluster.leader().await;
-    let deaf = cluster.others(leader)[0];
+    let (deaf, term) = (cluster.others(leader)[0], cluster.at(leader).group.term());
     cluster.others(deaf).into_iter().for_each(|other| cluster.net.cut(other, deaf));
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let term = cluster.at(leader).group.term();
+    asked_for_votes(&cluster, 10).await;
     cluster.write(0..5).await;
     assert_eq!((cluster.leader().await, cluster.at(leader).group.term()), (leader, term));
 }

@@ -74,7 +74,7 @@ async fn a_second_change_waits_for_the_first() {
         let group = group.clone();
         async move { group.add_learner(node(4)).await }
     });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    cluster.until("the first change in the log", || group.status().learners.contains(&node(4))).await;
     assert_eq!(group.add_learner(node(5)).await, Err(GroupError::MembershipBusy));
     cluster.net.heal();
     let outcome = tokio::time::timeout(super::cluster::DEADLINE, first).await.expect("answered").expect("no panic");
