@@ -1,7 +1,6 @@
 //! Nodes come and go.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use watershed_schema::NodeId;
 
