@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` builds the binary and installs the foreign clients first.
 
+pub mod browser;
 pub mod curl;
 pub mod otlp;
 pub mod postgres;

@@ -1,23 +1,10 @@
 //! A real browser on a page with `/snippet.js`, web-vitals and rrweb: everything arrives, and the replay plays back.
 
 use std::io::Write as _;
-use std::path::Path;
-use std::process::Command;
 
-use serde_json::Value;
 use watershed_client::Client;
 use watershed_tests::server::Server;
-use watershed_tests::{number, target, texts, until};
-
-/// Runs a script of `foreign/browser` to its end; what it printed.
-fn node(script: &str, arguments: &[&str]) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/browser").join(script);
-    let mut node = Command::new("node");
-    node.current_dir(target().join("foreign/browser")).arg(path).args(arguments);
-    let output = node.output().unwrap_or_else(|error| panic!("{error}: run `cargo xtask prepare`"));
-    assert!(output.status.success(), "{script}: {output:?}");
-    serde_json::from_slice(&output.stdout).expect("JSON")
-}
+use watershed_tests::{browser, number, texts, until};
 
 struct Visit {
     client: Client,
@@ -27,7 +14,7 @@ struct Visit {
 
 impl Visit {
     async fn of(server: &Server, options: &[&str]) -> Self {
-        let said = node("browse.mjs", &[&[server.http.as_str()], options].concat());
+        let said = browser::run("browse.mjs", &[&[server.http.as_str()], options].concat());
         let word = |name: &str| said[name].as_str().expect("a text").to_owned();
         Self { client: server.client().await, session: word("sessionId"), trace: word("traceId") }
     }
@@ -70,7 +57,7 @@ async fn play(visit: &Visit) {
     let events = texts(&visit.client, &sql).await;
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     write!(file, "[{}]", events.join(",")).expect("writes");
-    let played = node("play.mjs", &[&file.path().display().to_string()]);
+    let played = browser::run("play.mjs", &[&file.path().display().to_string()]);
     assert_eq!(played["errors"], serde_json::json!([]), "{played}");
     assert_eq!(played["typed"], "***", "what is typed is masked: {played}");
     assert!(played["text"].as_str().is_some_and(|text| text.contains("Bought 0 by Ann")), "{played}");

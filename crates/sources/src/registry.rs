@@ -187,4 +187,5 @@ const SEGMENT: &[Endpoint] = &[
     Endpoint::new("/v1/s", segment::REQUEST_BYTES_MAX, segment::screen),
     Endpoint::new("/v1/g", segment::REQUEST_BYTES_MAX, segment::group),
     Endpoint::new("/v1/a", segment::REQUEST_BYTES_MAX, segment::alias),
+    Endpoint::new("/v1/b", segment::REQUEST_BYTES_MAX, segment::batch),
 ];

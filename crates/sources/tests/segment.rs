@@ -88,6 +88,15 @@ fn type_and_name_of_each_call() {
 }
 
 #[test]
+fn the_library_for_browsers_has_short_paths() {
+    for call in ["track", "identify", "page", "screen", "group", "alias"] {
+        let (short, whole) = (format!("/v1/{}", &call[..1]), whole(call));
+        assert_eq!(row(&short, &whole), row(&format!("/v1/{call}"), &whole), "{call}");
+        assert_eq!(row("/v1/b", &format!(r#"{{"writeKey":"k","batch":[{whole}]}}"#)), row(&short, &whole), "{call}: a batch");
+    }
+}
+
+#[test]
 fn page_columns_come_from_properties_in_page_calls_and_from_the_context_in_others() {
     hold(
         "/v1/page",
