@@ -45,7 +45,18 @@ pub fn post(url: &str, headers: &[&str], body: &[u8]) -> Answer {
 /// When there is no curl or no answer.
 #[must_use]
 pub fn get(url: &str) -> Answer {
-    answer(&mut curl(url))
+    get_with(url, &[])
+}
+
+/// A GET with headers.
+///
+/// # Panics
+/// When there is no curl or no answer.
+#[must_use]
+pub fn get_with(url: &str, headers: &[&str]) -> Answer {
+    let mut curl = curl(url);
+    headers.iter().for_each(|header| drop(curl.args(["--header", header]).get_args()));
+    answer(&mut curl)
 }
 
 /// What a browser asks before it sends.

@@ -8,6 +8,7 @@ pub mod otlp;
 pub mod postgres;
 pub mod pump;
 pub mod server;
+pub mod workerd;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
