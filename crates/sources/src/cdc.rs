@@ -8,6 +8,7 @@ mod debezium;
 mod key;
 mod native;
 mod position;
+mod twins;
 mod wal2json;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use crate::rows::{Row, Rows};
 use crate::trace_context::TraceParent;
 use crate::{Context, Fault, InvalidRequest, Transformed};
 use position::Position;
+use twins::Twins;
 
 const SOURCE: &str = "cdc";
 
@@ -31,11 +33,11 @@ pub const REQUEST_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 /// # Errors
 /// [`InvalidRequest`] when the request is not JSON or holds more than a batch may.
 pub fn transform(request: &[u8], context: &Context) -> Result<Transformed, InvalidRequest> {
-    let mut rows = Rows::new(SOURCE, request, context);
+    let (mut rows, mut twins) = (Rows::new(SOURCE, request, context), Twins::default());
     // `null` is Kafka's tombstone behind a deletion.
     for raw in json::records(json::checked(request)?)?.into_iter().filter(|raw| raw.get() != "null") {
         rows.record(raw, |record, rows| match change_of(record)? {
-            Some(change) => rows.add(EventType::Cdc, |row| change.write(row)),
+            Some(change) => rows.add(EventType::Cdc, |row| change.write(row, &mut twins)),
             None => Ok(()),
         });
     }
@@ -102,8 +104,8 @@ struct Change<'a> {
 }
 
 impl Change<'_> {
-    fn write(self, row: &mut Row<'_, '_>) -> Result<(), Fault> {
-        self.write_id(row);
+    fn write(self, row: &mut Row<'_, '_>, twins: &mut Twins) -> Result<(), Fault> {
+        self.write_id(row, twins);
         row.name(&format!("{}.{}", self.table, self.operation.as_str()));
         row.time(self.at);
         self.trace.write(row);
@@ -126,22 +128,28 @@ impl Change<'_> {
     }
 
     /// A place in the database's log makes a change recognised however often it is delivered.
-    fn write_id(&self, row: &mut Row<'_, '_>) {
+    fn write_id(&self, row: &mut Row<'_, '_>, twins: &mut Twins) {
         let Some(position) = &self.position else { return row.id_of_place() };
         let or_empty = |text: &Option<Cow<'_, str>>| text.as_deref().unwrap_or_default().to_owned();
-        let (database, key, which) = (or_empty(&self.database), self.key.clone().unwrap_or_default(), self.which());
+        let (database, key) = (or_empty(&self.database), self.key.clone().unwrap_or_default());
         let group = format!("{}/{}/{database}/{}", self.system, self.server, self.table);
-        let place = [self.operation.as_str(), &position.text, &position.within, &which];
-        row.id_of(&group, &[&[SOURCE, &group, &key][..], &place[..]].concat());
+        let place = [self.operation.as_str(), &position.text, &position.within];
+        let named = [&[SOURCE, &group, &key][..], &place].concat();
+        let which = self.which(&named, twins);
+        row.id_of(&group, &[&named[..], &[&which]].concat());
     }
 
-    /// One record of PostgreSQL's log may hold many rows (`COPY`). A key tells them apart; without one it is what they
-    /// say and, where the sender counts, their number.
-    fn which(&self) -> String {
+    /// One record of PostgreSQL's log may hold many rows (`COPY`), and a snapshot is read at one place. A key tells rows
+    /// apart; without one it is what they say and, where the sender counts, their number.
+    fn which(&self, named: &[&str], twins: &mut Twins) -> String {
         if self.is_key_told && self.key.is_some() {
             return String::new();
         }
         let content = self.after.as_deref().or(self.before.as_deref()).unwrap_or_default();
-        format!("{}/{content}", self.ordinal.unwrap_or_default())
+        let which = format!("{}/{content}", self.ordinal.unwrap_or_default());
+        match self.ordinal {
+            Some(_) => which,
+            None => twins.apart(named, which),
+        }
     }
 }

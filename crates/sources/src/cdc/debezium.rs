@@ -20,6 +20,9 @@ pub(super) fn change<'a>(record: &Object<'a>) -> Result<Option<Change<'a>>, Faul
     let Some(value) = value(record)? else { return Ok(None) };
     let Some(envelope) = unwrapped(&value)? else { return Ok(None) };
     let Some(op) = envelope.text("op")? else {
+        if is_mark(&envelope) {
+            return Ok(None);
+        }
         return Err(("op", "is missing, and so are `operation` and `action`".to_owned()));
     };
     let Some(operation) = operation(&op)? else { return Ok(None) };
@@ -56,6 +59,16 @@ fn value<'a>(record: &Object<'a>) -> Result<Option<Object<'a>>, Fault> {
 fn unwrapped<'a>(value: &Object<'a>) -> Result<Option<Object<'a>>, Fault> {
     let is_wrapped = value.members().any(|(name, _)| name == "payload") && !value.has("op");
     if is_wrapped { value.object("payload") } else { Ok(Some(value.clone())) }
+}
+
+/// What a connector may send between changes, on topics of their own: heartbeats, the begin and end of a transaction
+/// (`provide.transaction.metadata`), statements that change a schema.
+fn is_mark(envelope: &Object<'_>) -> bool {
+    let mut names = envelope.members().map(|(name, _)| name).peekable();
+    let is_heartbeat = names.peek().is_some() && names.all(|name| name.starts_with("ts_"));
+    let status = envelope.text("status").or_absent();
+    let is_boundary = matches!(status.as_deref(), Some("BEGIN" | "END")) && envelope.has("id");
+    is_heartbeat || is_boundary || envelope.has("tableChanges")
 }
 
 /// A message (`pg_logical_emit_message`) changes no row.
@@ -97,9 +110,10 @@ fn position(source: &Object<'_>) -> Result<Option<Position>, Fault> {
     Ok(source.text("file")?.zip(place).map(|(file, place)| Position::binlog(&file, place).within(row)))
 }
 
+/// The database's own id first: PostgreSQL's connector appends a position to it, another for each row of one transaction.
 fn transaction<'a>(envelope: &Object<'a>, source: &Object<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
     let told = envelope.object("transaction")?.unwrap_or_default().word("id")?;
-    Ok(told.or(source.word("txId")?).or(source.text("gtid")?))
+    Ok(source.word("txId")?.or(told).or(source.text("gtid")?))
 }
 
 /// The finest of three units; those of `source` are the database's own.
