@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod curl;
+pub mod debezium;
 pub mod otlp;
 pub mod postgres;
 pub mod pump;

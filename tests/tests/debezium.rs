@@ -1,59 +1,47 @@
-//! Debezium's own engine between a real PostgreSQL and the real node: a snapshot, changes, tombstones.
-
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+//! Debezium's own engine between a real PostgreSQL and the real node: a snapshot, changes, tombstones, and a crash.
 
 use watershed_client::Client;
+use watershed_tests::debezium::Engine;
 use watershed_tests::postgres::Postgres;
 use watershed_tests::server::Server;
-use watershed_tests::{number, target, texts, until};
+use watershed_tests::{number, texts, until};
 
-/// Two rows of the snapshot, an insert, an update, a deletion and its tombstone.
-const RECORDS: &str = "6";
-const TABLE: &str = "CREATE TABLE orders (id int PRIMARY KEY, total numeric, note text);
-    ALTER TABLE orders REPLICA IDENTITY FULL;
-    INSERT INTO orders VALUES (1, 1.10, 'ünï'), (2, NULL, NULL);";
-const CHANGES: &str = "INSERT INTO orders VALUES (3, 12345678901234567890.5, 'c');
-    UPDATE orders SET note = 'cc' WHERE id = 3;
-    DELETE FROM orders WHERE id = 3;";
-
-fn engine(postgres: &Postgres, server: &Server, folder: &Path, with_schemas: bool) -> Child {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("foreign/send_debezium.py");
-    let mut command = Command::new(target().join("foreign/debezium/bin/python"));
-    // It writes a log into its working directory.
-    command.current_dir(folder).arg(script).args([&postgres.port.to_string(), &server.http]).arg(folder);
-    command.args([&with_schemas.to_string(), RECORDS]).stdout(Stdio::null());
-    let log = std::fs::File::create(folder.join("stderr")).expect("a log");
-    command.stderr(log).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}: run `cargo xtask prepare`"))
+/// Whether key and value come in a wrapper that tells their schema.
+fn schemas(with: &'static str) -> [(&'static str, &'static str); 2] {
+    [("key.converter.schemas.enable", with), ("value.converter.schemas.enable", with)]
 }
 
 async fn count(client: &Client) -> i64 {
     number(client, "SELECT count(*) FROM events").await
 }
 
+const ORDERS: &str = "CREATE TABLE orders (id int PRIMARY KEY, total numeric, note text);
+    ALTER TABLE orders REPLICA IDENTITY FULL;
+    INSERT INTO orders VALUES (1, 1.10, 'ünï'), (2, NULL, NULL);";
+const CHANGES: &str = "INSERT INTO orders VALUES (3, 12345678901234567890.5, 'c');
+    UPDATE orders SET note = 'cc' WHERE id = 3;
+    DELETE FROM orders WHERE id = 3;";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_of_debezium_sends_what_it_reads_from_postgresql() {
     let (postgres, dir) = (Postgres::start(&[("wal_level", "logical")]), tempfile::tempdir().expect("a folder"));
-    postgres.psql(TABLE);
+    postgres.psql(ORDERS);
     let server = Server::start(&dir.path().join("node"), &[]);
-    for (with_schemas, tenant) in [(false, "plain"), (true, "wrapped")] {
-        let folder = dir.path().join(tenant);
-        std::fs::create_dir(&folder).expect("a folder");
-        let client = server.client().await;
-        let before = count(&client).await;
-        let mut engine = engine(&postgres, &server, &folder, with_schemas);
-        let said = || std::fs::read_to_string(folder.join("stderr")).unwrap_or_default();
+    let client = server.client().await;
+    for (with_schemas, slot) in [("false", "plain"), ("true", "wrapped")] {
+        let (folder, before) = (dir.path().join(slot), count(&client).await);
+        let settings = [&schemas(with_schemas)[..], &[("slot.name", slot), ("publication.name", slot)]].concat();
+        let mut engine = Engine::start(&postgres, &server, &folder, 5, &settings);
         until("the snapshot", async || {
-            assert!(engine.try_wait().expect("it can be asked").is_none(), "it ended: {}", said());
+            engine.runs();
             count(&client).await == before + 2
         })
         .await;
         postgres.psql(CHANGES);
-        assert!(engine.wait().expect("it ends").success(), "{}", said());
+        engine.ended();
         assert_eq!(count(&client).await, before + 5, "a tombstone is no change");
         rows_are_right(&client).await;
-        let sent = std::fs::read(folder.join("sent")).expect("what was sent");
-        let again = client.send("/v1/cdc", sent).await.expect("taken");
+        let again = client.send("/v1/cdc", Engine::sent(&folder).into()).await.expect("taken");
         assert_eq!((again.accepted, again.rejected), (5, 0), "{:?}", again.reasons);
         assert_eq!(count(&client).await, before + 5, "delivered again it adds nothing");
     }
@@ -73,4 +61,78 @@ async fn rows_are_right(client: &Client) {
         r#"orders.READ postgresql public.orders 1 - {"id":1,"total":"1.10","note":"ünï"}"#.to_owned(),
     ];
     assert_eq!(texts(client, sql).await, expected);
+}
+
+/// Tables with a key of two columns and without any; equal rows.
+const TABLES: &str = "CREATE TABLE lines (order_id int, line int, sku text, PRIMARY KEY (order_id, line));
+    CREATE TABLE visits (who text);
+    ALTER TABLE visits REPLICA IDENTITY FULL;
+    INSERT INTO lines VALUES (1, 1, 'wool'), (1, 2, 'pins');
+    INSERT INTO visits VALUES ('ann'), ('ann');";
+/// A transaction over two tables, a key that changes (for Debezium a row goes, another comes), rows of one record of the log,
+/// a message, a truncation.
+const TRAFFIC: &str = "BEGIN; INSERT INTO lines VALUES (2, 1, 'silk'); INSERT INTO visits VALUES ('bob'); COMMIT;
+    UPDATE lines SET line = 7 WHERE order_id = 1 AND line = 2;
+    COPY visits FROM stdin;
+eve
+eve
+\\.
+    DELETE FROM visits WHERE who = 'bob';
+    SELECT pg_logical_emit_message(true, 'shop', 'no change of a row');
+    TRUNCATE visits;";
+const EVERYTHING: [(&str, &str); 3] =
+    [("provide.transaction.metadata", "true"), ("heartbeat.interval.ms", "100"), ("skipped.operations", "none")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_dies_before_it_confirms_sends_everything_again() {
+    let (postgres, dir) = (Postgres::start(&[("wal_level", "logical")]), tempfile::tempdir().expect("a folder"));
+    postgres.psql(TABLES);
+    let server = Server::start(&dir.path().join("node"), &[]);
+    let (client, folder) = (server.client().await, dir.path().join("engine"));
+    let with = |more: &[(&'static str, &'static str)]| [&EVERYTHING[..], more].concat();
+    Engine::start(&postgres, &server, &folder, 4, &with(&schemas("true"))).ended();
+    assert_eq!(count(&client).await, 4, "two of them are equal");
+    // An hour: it confirms nothing.
+    let never = with(&[("offset.flush.interval.ms", "3600000")]);
+    let mut engine = Engine::start(&postgres, &server, &folder, usize::MAX, &[&never[..], &schemas("true")].concat());
+    postgres.psql(TRAFFIC);
+    until("the traffic", async || {
+        engine.runs();
+        count(&client).await == 4 + 8
+    })
+    .await;
+    drop(engine);
+    let before = Engine::sent(&folder).len();
+    Engine::start(&postgres, &server, &folder, 8, &with(&schemas("false"))).ended();
+    let again = Engine::sent(&folder).split_off(before);
+    assert!(again.contains(r#""op":"t""#) && !again.contains(r#""schema":{"#), "all of it, without schemas: {again}");
+    for (mark, sort) in
+        [(r#""status":"BEGIN""#, "transactions"), (r#"{"serverName":"shop"}"#, "heartbeats"), (r#""op":"m""#, "messages")]
+    {
+        assert!(again.contains(mark), "{sort} are sent: {again}");
+    }
+    assert_eq!(count(&client).await, 4 + 8, "in another form and other requests it adds nothing");
+    traffic_is_right(&client).await;
+}
+
+async fn traffic_is_right(client: &Client) {
+    let sql = "SELECT event_name || ' ' || coalesce(db_row_id, '-') || ' ' || coalesce(db_before, '-') || ' ' || coalesce(db_after, '-') \
+               AS said FROM events ORDER BY db_lsn, said";
+    let expected = [
+        r#"lines.READ {"line":1,"order_id":1} - {"order_id":1,"line":1,"sku":"wool"}"#,
+        r#"lines.READ {"line":2,"order_id":1} - {"order_id":1,"line":2,"sku":"pins"}"#,
+        r#"visits.READ - - {"who":"ann"}"#,
+        r#"visits.READ - - {"who":"ann"}"#,
+        r#"lines.INSERT {"line":1,"order_id":2} - {"order_id":2,"line":1,"sku":"silk"}"#,
+        r#"visits.INSERT - - {"who":"bob"}"#,
+        r#"lines.DELETE {"line":2,"order_id":1} {"order_id":1,"line":2,"sku":null} -"#,
+        r#"lines.INSERT {"line":7,"order_id":1} - {"order_id":1,"line":7,"sku":"pins"}"#,
+        r#"visits.INSERT - - {"who":"eve"}"#,
+        r#"visits.INSERT - - {"who":"eve"}"#,
+        r#"visits.DELETE - {"who":"bob"} -"#,
+        "visits.TRUNCATE - - -",
+    ];
+    assert_eq!(texts(client, sql).await, expected);
+    let one = "SELECT count(DISTINCT transaction_id) FROM events WHERE db_after LIKE '%silk%' OR db_after LIKE '%bob%'";
+    assert_eq!(number(client, one).await, 1, "two rows of one transaction");
 }

@@ -1,0 +1,69 @@
+//! The engine of Debezium between a PostgreSQL and a node.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::postgres::Postgres;
+use crate::server::Server;
+
+/// A run of `foreign/send_debezium.py`. Killed by its process id when dropped.
+#[derive(Debug)]
+pub struct Engine {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Engine {
+    /// Starts an engine that ends after `changes` of tables; `settings` are Debezium's, on top of the script's. `folder` keeps
+    /// its offsets: the next run in the same folder goes on there.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start(postgres: &Postgres, server: &Server, folder: &Path, changes: usize, settings: &[(&str, &str)]) -> Self {
+        fs::create_dir_all(folder).expect("a folder");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/send_debezium.py");
+        let mut command = Command::new(crate::target().join("foreign/debezium/bin/python"));
+        // It writes a log into its working directory.
+        command.current_dir(folder).arg(script).args([&postgres.port.to_string(), &server.http]).arg(folder);
+        command.arg(changes.to_string()).args(settings.iter().map(|(name, value)| format!("{name}={value}")));
+        command.stdout(Stdio::null()).stderr(File::create(folder.join("stderr")).expect("a log"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}: run `cargo xtask prepare`"));
+        Self { child, folder: folder.to_owned() }
+    }
+
+    /// # Panics
+    /// When it ended: whoever waits for what it sends would wait in vain.
+    pub fn runs(&mut self) {
+        assert!(self.child.try_wait().expect("it can be asked").is_none(), "the engine ended: {}", self.said());
+    }
+
+    /// Waits until it has sent what it was to send.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn ended(mut self) {
+        assert!(self.child.wait().expect("it ends").success(), "{}", self.said());
+    }
+
+    /// What all runs in its folder sent, a line for each record.
+    ///
+    /// # Panics
+    /// When nothing was.
+    #[must_use]
+    pub fn sent(folder: &Path) -> String {
+        fs::read_to_string(folder.join("sent")).expect("something was sent")
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
