@@ -133,6 +133,17 @@ async fn tenants_do_not_see_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn equal_ids_of_two_tenants_are_two_events() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &["--shards", "1"]);
+    for tenant in ["acme", "globex"] {
+        Exporter::connect(&server.grpc).await.with_tenant(tenant).traces(spans(0, 5)).await.expect("acknowledged");
+        let client = server.client().await.with_tenant(tenant).expect("a name");
+        assert_eq!(number(&client, COUNT).await, 5, "{tenant}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_published_event_belongs_to_its_sender_also_in_the_lake() {
     let dir = tempfile::tempdir().expect("a folder");
     let server = Server::start(dir.path(), &["--flush-interval", "1s"]);

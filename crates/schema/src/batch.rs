@@ -132,19 +132,18 @@ impl EventBatch {
         join::join(parts)
     }
 
-    /// 128-bit hashes of the events' ids, in order: what dedupe compares.
+    /// 128-bit hashes of the events' ids, in order: what dedupe compares. Equal ids of two tenants are two events.
     ///
     /// # Errors
     /// [`Malformed`] when the bytes are damaged.
     pub fn id_hashes(&self) -> Result<Vec<u128>, Malformed> {
-        self.rows().map(|row| Ok(id_hash(row.get(Column::Id)?.and_then(crate::Value::as_str).unwrap_or("")))).collect()
+        let tenant = xxhash_rust::xxh3::xxh3_64(self.tenant.as_str().as_bytes());
+        self.rows().map(|row| Ok(id_hash(tenant, row.get(Column::Id)?.and_then(crate::Value::as_str).unwrap_or("")))).collect()
     }
 }
 
-/// Hash of an event id.
-#[must_use]
-pub fn id_hash(id: &str) -> u128 {
-    xxhash_rust::xxh3::xxh3_128(id.as_bytes())
+fn id_hash(tenant: u64, id: &str) -> u128 {
+    xxhash_rust::xxh3::xxh3_128_with_seed(id.as_bytes(), tenant)
 }
 
 fn row_at<'a>(body: &'a [u8], shared: &[Range<usize>], place: &RowPlace) -> Row<'a> {
