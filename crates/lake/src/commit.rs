@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use backon::{ExponentialBuilder, Retryable};
+use backon::Retryable;
 use iceberg::spec::{DataFile, deserialize_data_file_from_json};
 use iceberg::table::Table;
 use iceberg::transaction::{ApplyTransactionAction, Transaction};
@@ -14,7 +14,7 @@ use watershed_schema::{Epoch, Seq, ShardId};
 
 use crate::pinned_catalog::PinnedCatalog;
 use crate::table::{COMMIT_ID, EPOCH, WATERMARK, epoch_of, watermark_of};
-use crate::{Lake, LakeError, StagedFile, Watermark};
+use crate::{Lake, LakeError, StagedFile, Watermark, waits};
 
 /// The files of `[from_seq, to_seq)` of a shard.
 #[derive(Clone, Debug)]
@@ -56,8 +56,7 @@ impl Lake {
     /// [`LakeError::Fenced`] and [`LakeError::NotContiguous`] are final. [`LakeError::Iceberg`] means unknown:
     /// come again with the same `commit_id`.
     pub async fn commit(&self, request: &CommitRequest) -> Result<Committed, LakeError> {
-        let waits = ExponentialBuilder::default().with_jitter().with_max_times(6);
-        (|| self.attempt(request)).retry(waits).when(LakeError::is_retryable).await
+        (|| self.attempt(request)).retry(waits::commit()).when(LakeError::is_retryable).await
     }
 
     async fn attempt(&self, request: &CommitRequest) -> Result<Committed, LakeError> {

@@ -46,6 +46,9 @@ pub enum LakeError {
         /// First sequence number that is not yet in the lake.
         watermark: Seq,
     },
+    /// There is a table of our name that is not like ours.
+    #[error("table does not fit: {0}")]
+    Foreign(String),
     /// A number in the table's properties is no number.
     #[error("table property {0} is malformed")]
     Property(&'static str),
@@ -58,6 +61,11 @@ impl LakeError {
         matches!(self, Self::Iceberg(_))
     }
 
+    /// Whether a question may be answered when it is asked again at once.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Iceberg(error) if error.kind() == ErrorKind::Unexpected)
+    }
+
     /// Whether these very rows are the trouble, so that trying again as they are is in vain. Columns that do not fit the
     /// table are no such case: all rows would be refused, and are better kept waiting in the hot tier.
     #[must_use]
@@ -66,7 +74,7 @@ impl LakeError {
             Self::Row(_) => true,
             Self::Iceberg(error) => matches!(error.kind(), ErrorKind::DataInvalid | ErrorKind::FeatureUnsupported),
             Self::Arrow(_) | Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
-            Self::NotArchived { .. } | Self::Property(_) => false,
+            Self::NotArchived { .. } | Self::Foreign(_) | Self::Property(_) => false,
         }
     }
 }

@@ -8,11 +8,11 @@ use iceberg::spec::{
 };
 use watershed_schema::{Column, Kind};
 
-fn id(column: Column) -> i32 {
+pub(crate) fn id(column: Column) -> i32 {
     i32::from(column.id())
 }
 
-fn primitive(kind: Kind) -> PrimitiveType {
+pub(crate) fn primitive(kind: Kind) -> PrimitiveType {
     match kind {
         Kind::Text | Kind::Json | Kind::Payload => PrimitiveType::String,
         Kind::Int => PrimitiveType::Long,

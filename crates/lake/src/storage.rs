@@ -1,13 +1,16 @@
-//! Where the lake's files live: Iceberg's storage over `object_store`.
+//! Where the lake's files live: Iceberg's storage over `object_store`, in folders of this machine or in S3 buckets.
 //!
 //! On this machine a written file is durable when it is closed: the file and the folders above it are fsynced, which
-//! `object_store` does not do by itself. Files appear whole (written aside, then renamed); parts of big ones are of
-//! equal size, which R2 demands.
+//! `object_store` does not do by itself. Files appear whole (written aside, then renamed; in a bucket by one request or
+//! a multipart upload); parts of big ones are of equal size, which R2 demands. No conditional write is needed: a name
+//! holds an epoch or a UUID, and what is current is said by the catalog alone.
 
+mod credentials_file;
+mod places;
 mod reading;
+mod s3;
 mod writing;
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,56 +21,72 @@ use iceberg::io::{
     FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig, StorageFactory,
 };
 use iceberg::{Error, ErrorKind, Result};
-use object_store::local::LocalFileSystem;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use serde::{Deserialize, Serialize};
+
+pub use places::Place;
+pub use s3::{Keys, S3};
+
+use places::Places;
 
 /// Files of this machine; locations are `file:///…` or absolute paths.
 #[must_use]
 pub fn local() -> FileIO {
-    FileIOBuilder::new(Arc::new(LocalFiles)).build()
+    Files::default().io()
 }
 
-/// Builds [`ObjectStorage`] over the local file system.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct LocalFiles;
+/// Files of this machine and of buckets (`s3://bucket/key`). Clones share their connections.
+#[derive(Clone, Debug, Default)]
+pub struct Files(Places);
 
-#[typetag::serde(name = "watershed_local_files")]
-impl StorageFactory for LocalFiles {
-    fn build(&self, _: &StorageConfig) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(ObjectStorage::default()))
+impl Files {
+    /// Files of buckets that are reached like this.
+    #[must_use]
+    pub fn new(s3: S3) -> Self {
+        Self(Places::new(s3))
+    }
+
+    /// For a catalog with one storage for all its tables.
+    #[must_use]
+    pub fn io(&self) -> FileIO {
+        FileIOBuilder::new(self.factory()).build()
+    }
+
+    /// For a catalog that makes a [`FileIO`] for each table, maybe with credentials that it lends.
+    #[must_use]
+    pub fn factory(&self) -> Arc<dyn StorageFactory> {
+        Arc::new(Factory { places: self.0.clone() })
+    }
+
+    /// Where a file of a table is, for those who read it by themselves; `io` is the table's.
+    ///
+    /// # Errors
+    /// When the location is of an unknown kind, or the settings of its bucket cannot be used.
+    pub fn find(&self, io: &FileIO, location: &str) -> Result<Place> {
+        self.0.vended(io.config().props()).find(location)
     }
 }
 
-/// Storage over an object store; today always the local one.
+/// Builds [`ObjectStorage`]; all that it builds share their connections.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Factory {
+    /// Holds keys, so it never leaves the process.
+    #[serde(skip)]
+    places: Places,
+}
+
+#[typetag::serde(name = "watershed_files")]
+impl StorageFactory for Factory {
+    fn build(&self, config: &StorageConfig) -> Result<Arc<dyn Storage>> {
+        Ok(Arc::new(ObjectStorage { places: self.places.vended(config.props()) }))
+    }
+}
+
+/// Storage over object stores.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct ObjectStorage {
     #[serde(skip)]
-    store: Local,
-}
-
-#[derive(Clone, Debug)]
-struct Local(Arc<dyn ObjectStore>);
-
-impl Default for Local {
-    fn default() -> Self {
-        Self(Arc::new(LocalFileSystem::new()))
-    }
-}
-
-impl Deref for Local {
-    type Target = Arc<dyn ObjectStore>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-/// Key of a location in the store.
-fn key(location: &str) -> Result<Path> {
-    let local = location.strip_prefix("file://").or_else(|| location.strip_prefix("file:")).unwrap_or(location);
-    Path::parse(local.trim_start_matches('/')).map_err(|error| failed(location, error))
+    places: Places,
 }
 
 fn failed(location: &str, error: impl Into<anyhow::Error>) -> Error {
@@ -78,7 +97,8 @@ fn failed(location: &str, error: impl Into<anyhow::Error>) -> Error {
 #[typetag::serde(name = "watershed_object_storage")]
 impl Storage for ObjectStorage {
     async fn exists(&self, path: &str) -> Result<bool> {
-        match self.store.head(&key(path)?).await {
+        let at = self.places.find(path)?;
+        match at.store.head(&at.key).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(failed(path, error)),
@@ -86,17 +106,20 @@ impl Storage for ObjectStorage {
     }
 
     async fn metadata(&self, path: &str) -> Result<FileMetadata> {
-        let meta = self.store.head(&key(path)?).await.map_err(|error| failed(path, error))?;
+        let at = self.places.find(path)?;
+        let meta = at.store.head(&at.key).await.map_err(|error| failed(path, error))?;
         Ok(FileMetadata { size: meta.size })
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
-        let got = self.store.get(&key(path)?).await.map_err(|error| failed(path, error))?;
+        let at = self.places.find(path)?;
+        let got = at.store.get(&at.key).await.map_err(|error| failed(path, error))?;
         got.bytes().await.map_err(|error| failed(path, error))
     }
 
     async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
-        Ok(Box::new(reading::Reader { store: Arc::clone(&self.store), key: key(path)? }))
+        let Place { store, key, .. } = self.places.find(path)?;
+        Ok(Box::new(reading::Reader { store, key }))
     }
 
     async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
@@ -106,19 +129,21 @@ impl Storage for ObjectStorage {
     }
 
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
-        Ok(Box::new(writing::Writer::new(Arc::clone(&self.store), key(path)?)))
+        Ok(Box::new(writing::Writer::new(self.places.find(path)?)))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
-        match self.store.delete(&key(path)?).await {
+        let at = self.places.find(path)?;
+        match at.store.delete(&at.key).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failed(path, error)),
         }
     }
 
     async fn delete_prefix(&self, path: &str) -> Result<()> {
-        let found = self.store.list(Some(&key(path)?)).map_ok(|meta| meta.location).boxed();
-        let deleted = self.store.delete_stream(found).try_for_each(|_| futures::future::ok(())).await;
+        let at = self.places.find(path)?;
+        let found = at.store.list(Some(&at.key)).map_ok(|meta| meta.location).boxed();
+        let deleted = at.store.delete_stream(found).try_for_each(|_| futures::future::ok(())).await;
         deleted.map_err(|error| failed(path, error))
     }
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use backon::Retryable;
 use iceberg::table::Table;
 use iceberg::{Catalog, ErrorKind, NamespaceIdent, TableCreation, TableIdent};
 use watershed_schema::{Epoch, Seq, ShardId};
 
-use crate::{LakeError, schema};
+use crate::{LakeError, schema, waits};
 
 /// For each shard the first sequence number that is not in the lake.
 pub type Watermark = BTreeMap<ShardId, Seq>;
@@ -24,18 +25,25 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Opens the table; creates namespace and table where they are missing.
+    /// Opens the table; creates namespace, table and columns where they are missing.
     ///
     /// # Errors
-    /// When the catalog or the storage fails.
+    /// [`LakeError::Foreign`] for a table that is not like ours, else when the catalog or the storage fails.
     pub async fn open(catalog: Arc<dyn Catalog>) -> Result<Self, LakeError> {
         let namespace = NamespaceIdent::new("watershed".to_owned());
         let ident = TableIdent::new(namespace.clone(), "events".to_owned());
-        unless(ErrorKind::NamespaceAlreadyExists, catalog.create_namespace(&namespace, HashMap::new()).await)?;
-        if !catalog.table_exists(&ident).await? {
-            unless(ErrorKind::TableAlreadyExists, catalog.create_table(&namespace, creation()?).await)?;
+        let lake = Self { catalog, ident };
+        (|| lake.create(&namespace)).retry(waits::commit()).when(LakeError::is_retryable).await?;
+        lake.evolve().await?;
+        Ok(lake)
+    }
+
+    async fn create(&self, namespace: &NamespaceIdent) -> Result<(), LakeError> {
+        if self.catalog.table_exists(&self.ident).await? {
+            return Ok(());
         }
-        Ok(Self { catalog, ident })
+        unless(ErrorKind::NamespaceAlreadyExists, self.catalog.create_namespace(namespace, HashMap::new()).await)?;
+        unless(ErrorKind::TableAlreadyExists, self.catalog.create_table(namespace, creation()?).await)
     }
 
     /// The newest watermark.
@@ -47,7 +55,8 @@ impl Lake {
     }
 
     pub(crate) async fn load(&self) -> Result<Table, LakeError> {
-        Ok(self.catalog.load_table(&self.ident).await?)
+        let load = || async { Ok(self.catalog.load_table(&self.ident).await?) };
+        load.retry(waits::read()).when(LakeError::is_passing).await
     }
 }
 

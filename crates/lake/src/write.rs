@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, serialize_data_file_to_json};
@@ -65,7 +65,7 @@ async fn write_part(
     let mut columns = ColumnsBuilder::new(Column::ALL);
     for slice in places.chunks(SLICE_ROWS) {
         columns.extend(slice.iter().map(|place| rows.row(*place)))?;
-        writer.write(as_table(columns.finish(), &schema)?).await?;
+        writer.write(as_table(&columns.finish(), &schema)?).await?;
     }
     Ok(writer.close().await?)
 }
@@ -84,8 +84,12 @@ async fn writer(table: &Table, (hour, kind): Partition, name: FileName) -> Resul
     Ok(DataFileWriterBuilder::new(files).build(Some(key)).await?)
 }
 
-/// The same columns under the table's schema, which has Iceberg's field ids and its own types for bytes.
-fn as_table(rows: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let columns = rows.columns().iter().zip(schema.fields()).map(|(column, field)| cast(column, field.data_type()));
-    RecordBatch::try_new(Arc::clone(schema), columns.collect::<Result<_, _>>()?)
+/// The same columns under the table's schema, which has Iceberg's field ids and its own types for bytes. Columns that a
+/// newer build has added to the table stay empty.
+fn as_table(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
+        Some(column) => cast(column, field.data_type()),
+        None => Ok(new_null_array(field.data_type(), rows.num_rows())),
+    };
+    RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().map(column).collect::<Result<_, _>>()?)
 }

@@ -1,15 +1,19 @@
 //! The settings: defaults, then a TOML file, then `WATERSHED_*`, then flags. The one place that reads the environment.
 
+mod lake;
+mod layers;
 mod units;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use toml::Table;
 use watershed_schema::TenantId;
 use watershed_sources::redact;
 
+pub(crate) use lake::Catalog;
+pub use lake::{LakeConfig, S3Config};
 pub(crate) use units::{Bytes, Span};
 
 const ENV_PREFIX: &str = "WATERSHED_";
@@ -56,6 +60,8 @@ pub struct Config {
     pub log_format: String,
     /// What must not be stored: `[redaction]`, in the file only.
     pub redaction: redact::Settings,
+    /// Where old events go: `[lake]`.
+    pub lake: LakeConfig,
 }
 
 impl Default for Config {
@@ -79,6 +85,7 @@ impl Default for Config {
             log: "info,openraft=error".to_owned(),
             log_format: "text".to_owned(),
             redaction: redact::Settings::default(),
+            lake: LakeConfig::default(),
         }
     }
 }
@@ -131,11 +138,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let mut settings = Table::try_from(Self::default()).expect("invariant: the defaults are TOML");
         if let Some(path) = file {
-            settings.extend(read(path)?);
+            layers::lay(&mut settings, read(path)?);
         }
         for (key, text) in environment.into_iter().chain(flags) {
-            let value = typed(settings.get(&key), &text);
-            settings.insert(key, value);
+            layers::set(&mut settings, key, &text);
         }
         settings.try_into::<Self>()?.checked()
     }
@@ -152,6 +158,8 @@ impl Config {
             return range("log_format", "must be text or json");
         }
         self.tenants()?;
+        self.lake.catalog()?;
+        self.lake.buckets()?;
         Ok(self)
     }
 
@@ -179,18 +187,6 @@ fn setting_of(name: &str) -> Option<String> {
 fn read(path: &Path) -> Result<Table, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File { path: path.to_owned(), error })?;
     text.parse().map_err(|error| ConfigError::Toml { path: path.to_owned(), error })
-}
-
-/// Text as the type that the setting has.
-fn typed(present: Option<&Value>, text: &str) -> Value {
-    match present {
-        Some(Value::Integer(_)) => text.parse().map_or_else(|_not| Value::String(text.to_owned()), Value::Integer),
-        Some(Value::Boolean(_)) => text.parse().map_or_else(|_not| Value::String(text.to_owned()), Value::Boolean),
-        Some(Value::Array(_)) => {
-            Value::Array(text.split(',').filter(|one| !one.is_empty()).map(|one| Value::String(one.to_owned())).collect())
-        }
-        _ => Value::String(text.to_owned()),
-    }
 }
 
 #[cfg(test)]
@@ -232,6 +228,36 @@ mod tests {
         let path = dir.path().join("w.toml");
         std::fs::write(&path, config.to_toml()).unwrap();
         assert_eq!(Config::merge(Some(&path), [], []).unwrap().to_toml(), config.to_toml());
+    }
+
+    #[test]
+    fn settings_of_a_table_are_variables_too_and_keep_those_of_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.toml");
+        std::fs::write(&path, "[lake]\nwarehouse = \"s3://b/p\"\n[lake.s3]\nregion = \"eu\"\n").unwrap();
+        let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let environment = [set("lake_s3_path_style", "false"), set("lake_s3_requests", "9"), set("lake_s3_endpoint", "http://x")];
+        let lake = Config::merge(Some(&path), environment, []).unwrap().lake;
+        assert_eq!((lake.warehouse.as_str(), lake.s3.region.as_str()), ("s3://b/p", "eu"));
+        assert_eq!((lake.s3.path_style, lake.s3.requests, lake.s3.endpoint.as_str()), (false, 9, "http://x"));
+        let unknown = with(&[("lake_s3_bukket", "x")], &[]).unwrap_err().to_string();
+        assert!(unknown.contains("bukket"), "{unknown}");
+    }
+
+    #[test]
+    fn secrets_are_not_printed_and_what_is_printed_is_no_secret() {
+        let secret = |key: &'static str| (key, "do-not-tell");
+        let rest =
+            [("lake_catalog", "rest"), ("lake_uri", "https://x"), ("lake_client_id", "me"), ("lake_s3_access_key_id", "me")];
+        let secrets = ["lake_client_secret", "lake_s3_secret_access_key", "lake_s3_session_token"].map(secret);
+        let config = with(&[&rest[..], &secrets[..]].concat(), &[]).unwrap();
+        let printed = config.to_toml();
+        assert!(!printed.contains("do-not-tell") && !format!("{config:?}").contains("do-not-tell"), "{printed}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.toml");
+        std::fs::write(&path, printed).unwrap();
+        let refused = Config::merge(Some(&path), [], []).unwrap_err().to_string();
+        assert!(refused.contains("hidden"), "{refused}");
     }
 
     #[test]

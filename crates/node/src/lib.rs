@@ -13,7 +13,7 @@ mod subscribe;
 mod telemetry;
 mod tenant;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, LakeConfig, S3Config};
 pub use serve::{Started, serve};
 pub use telemetry::init as init_telemetry;
 

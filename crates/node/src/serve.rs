@@ -2,6 +2,7 @@
 
 mod cluster_id;
 mod data_dir;
+mod lake;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -14,7 +15,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tonic_health::ServingStatus;
 use watershed_actors::{Node, Settings};
-use watershed_catalog::SqliteCatalog;
 use watershed_lake::Lake;
 use watershed_query::{Engine, Limits};
 use watershed_sources::redact::Redactions;
@@ -50,7 +50,7 @@ pub async fn serve(
     let _lock = data_dir::lock(&config.data_dir)?;
     let metrics = telemetry::recorder()?;
     let listeners = Listeners::bind(&config).await?;
-    let lake = open_lake(&config).await.context("lake")?;
+    let lake = lake::open(&config).await.context("lake")?;
     let node = start(&config, Arc::clone(&lake)).await?;
     let engine = engine(&config, &node, lake);
     let drain = Drain::new();
@@ -94,16 +94,6 @@ async fn start(config: &Config, lake: Arc<Lake>) -> anyhow::Result<Node> {
         archive_attempts: config.archive_attempts,
     };
     Ok(Node::start(settings, Some(lake)).await?)
-}
-
-/// The embedded lake: a catalog file and a folder beside the shards.
-async fn open_lake(config: &Config) -> anyhow::Result<Arc<Lake>> {
-    let folder = std::path::absolute(config.data_dir.join("lake"))?;
-    std::fs::create_dir_all(&folder)?;
-    let warehouse = format!("file://{}/warehouse", folder.display());
-    let path = folder.join("catalog.db");
-    let catalog = SqliteCatalog::open(&path, "watershed", &warehouse, watershed_lake::storage::local()).await?;
-    Ok(Arc::new(Lake::open(Arc::new(catalog)).await?))
 }
 
 struct Listeners {

@@ -3,32 +3,34 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use iceberg::Result;
 use iceberg::io::FileWrite;
-use object_store::ObjectStore;
 use object_store::buffered::BufWriter;
 use object_store::path::Path;
 use tokio::io::AsyncWriteExt;
 
-use super::failed;
+use super::{Place, failed};
 
 /// Smaller files are one request, bigger ones parts of this size.
 const PART_BYTES: usize = 8 * 1024 * 1024;
+/// Parts of one file that are on their way at once: what a file holds in memory is this many parts.
+const PARTS_IN_FLIGHT: usize = 4;
 /// `event_type=…`, `hour=…`, `data`, the table, the namespace: folders that a new file may have brought with it.
 const FOLDERS_SYNCED: usize = 5;
 
 pub(super) struct Writer {
     key: Path,
+    is_local: bool,
     upload: BufWriter,
 }
 
 impl Writer {
-    pub(super) fn new(store: Arc<dyn ObjectStore>, key: Path) -> Self {
-        Self { upload: BufWriter::with_capacity(store, key.clone(), PART_BYTES), key }
+    pub(super) fn new(Place { store, key, bucket }: Place) -> Self {
+        let upload = BufWriter::with_capacity(store, key.clone(), PART_BYTES).with_max_concurrency(PARTS_IN_FLIGHT);
+        Self { upload, key, is_local: bucket.is_none() }
     }
 }
 
@@ -40,6 +42,9 @@ impl FileWrite for Writer {
 
     async fn close(&mut self) -> Result<()> {
         self.upload.shutdown().await.map_err(|error| failed(self.key.as_ref(), error))?;
+        if !self.is_local {
+            return Ok(());
+        }
         let path = PathBuf::from(format!("/{}", self.key));
         let synced = tokio::task::spawn_blocking(move || sync(&path)).await;
         synced.map_err(io::Error::other).flatten().map_err(|error| failed(self.key.as_ref(), error))

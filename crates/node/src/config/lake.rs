@@ -1,0 +1,353 @@
+//! `[lake]`: where old events go. By default a catalog file and a folder beside the shards.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use watershed_lake::Secret;
+use watershed_lake::rest::{self, Login};
+use watershed_lake::storage::{Keys, S3};
+
+use super::{ConfigError, Span};
+
+/// Settings of the lake; empty text means not set. `WATERSHED_LAKE_URI` is `uri`, `WATERSHED_LAKE_S3_REGION` is `s3.region`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LakeConfig {
+    /// `sqlite` (a file in the data folder) or `rest`.
+    pub catalog: String,
+    /// `r2` for Cloudflare R2 with its data catalog: fills in what follows from `account`, `bucket` and `token`.
+    pub profile: String,
+    /// R2: the account id.
+    pub account: String,
+    /// R2: the bucket.
+    pub bucket: String,
+    /// With `sqlite` the address that files go under: `s3://bucket/prefix` or `file:///folder`; none means the data
+    /// folder. With `rest` the warehouse as the catalog knows it.
+    pub warehouse: String,
+    /// REST: address, without `/v1`.
+    pub uri: String,
+    /// REST: what stands between `/v1` and `/namespaces`; usually the catalog says it itself.
+    pub prefix: String,
+    /// REST: a bearer token.
+    pub token: Secret,
+    /// REST: OAuth2 client id.
+    pub client_id: String,
+    /// REST: OAuth2 client secret.
+    pub client_secret: Secret,
+    /// REST: where OAuth2 tokens are; none means the catalog itself.
+    pub oauth2_uri: String,
+    /// REST: OAuth2 scope; none means `catalog`.
+    pub scope: String,
+    /// REST: whether the catalog is asked to lend credentials of the storage.
+    pub vended_credentials: bool,
+    /// REST: longest time for one request.
+    pub request_timeout: Span,
+    /// REST: longest time until a connection stands.
+    pub connect_timeout: Span,
+    /// S3 and what speaks like it.
+    pub s3: S3Config,
+}
+
+/// How buckets are reached.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct S3Config {
+    /// Address of the service; none means AWS, or what the catalog says.
+    pub endpoint: String,
+    /// Region.
+    pub region: String,
+    /// Whether the bucket stands in the path and not in the host name.
+    pub path_style: bool,
+    /// Access key id; without keys those of the catalog, of `AWS_*`, of a web identity or of the instance are used.
+    pub access_key_id: String,
+    /// Secret access key.
+    pub secret_access_key: Secret,
+    /// Session token.
+    pub session_token: Secret,
+    /// A file like `~/.aws/credentials` to read keys from; read again when it changes.
+    pub credentials_file: String,
+    /// The section of that file.
+    pub credentials_profile: String,
+    /// Requests in flight at once.
+    pub requests: u32,
+    /// Longest time for one request with its body.
+    pub request_timeout: Span,
+    /// Longest time until a connection stands.
+    pub connect_timeout: Span,
+    /// How often one request is repeated.
+    pub retries: u32,
+    /// Longest time for a request with all its repetitions.
+    pub retry_timeout: Span,
+}
+
+/// Signatures grow old.
+const RETRY_TIMEOUT_MAX: Span = Span::from_secs(300);
+
+impl Default for LakeConfig {
+    fn default() -> Self {
+        Self {
+            catalog: "sqlite".to_owned(),
+            profile: String::new(),
+            account: String::new(),
+            bucket: String::new(),
+            warehouse: String::new(),
+            uri: String::new(),
+            prefix: String::new(),
+            token: Secret::default(),
+            client_id: String::new(),
+            client_secret: Secret::default(),
+            oauth2_uri: String::new(),
+            scope: String::new(),
+            vended_credentials: false,
+            request_timeout: Span::from_secs(30),
+            connect_timeout: Span::from_secs(5),
+            s3: S3Config::default(),
+        }
+    }
+}
+
+impl Default for S3Config {
+    fn default() -> Self {
+        Self {
+            endpoint: String::new(),
+            region: String::new(),
+            path_style: true,
+            access_key_id: String::new(),
+            secret_access_key: Secret::default(),
+            session_token: Secret::default(),
+            credentials_file: String::new(),
+            credentials_profile: "default".to_owned(),
+            requests: 64,
+            request_timeout: Span::from_secs(30),
+            connect_timeout: Span::from_secs(5),
+            retries: 8,
+            retry_timeout: Span::from_secs(120),
+        }
+    }
+}
+
+/// Which catalog a node opens.
+#[derive(Clone, Debug)]
+pub(crate) enum Catalog {
+    /// A file in the data folder; files go under the address, or into the data folder.
+    Sqlite(Option<String>),
+    /// A server.
+    Rest(rest::Settings),
+}
+
+impl LakeConfig {
+    /// The catalog of these settings.
+    pub(crate) fn catalog(&self) -> Result<Catalog, ConfigError> {
+        let filled = self.filled()?;
+        match filled.catalog.as_str() {
+            "sqlite" => filled.sqlite(),
+            "rest" => Ok(Catalog::Rest(filled.rest()?)),
+            _ => range("lake.catalog", "must be sqlite or rest"),
+        }
+    }
+
+    /// How buckets are reached.
+    pub(crate) fn buckets(&self) -> Result<S3, ConfigError> {
+        self.filled()?.s3.checked()
+    }
+
+    /// With what follows from the profile; what is set stays.
+    fn filled(&self) -> Result<Self, ConfigError> {
+        match self.profile.as_str() {
+            "" if !self.account.is_empty() || !self.bucket.is_empty() => {
+                range("lake.profile", "account and bucket are for profile = \"r2\"")
+            }
+            "" => Ok(self.clone()),
+            "r2" => self.r2(),
+            _ => range("lake.profile", "must be r2 or empty"),
+        }
+    }
+
+    fn r2(&self) -> Result<Self, ConfigError> {
+        let mut filled = self.clone();
+        let (account, bucket) = (needed("lake.account", &self.account)?, needed("lake.bucket", &self.bucket)?);
+        if self.token.is_empty() {
+            return range("lake.token", "profile r2 needs a token with permission for the catalog and the storage");
+        }
+        "rest".clone_into(&mut filled.catalog);
+        or_else(&mut filled.uri, || format!("https://catalog.cloudflarestorage.com/{account}/{bucket}"));
+        or_else(&mut filled.warehouse, || format!("{account}_{bucket}"));
+        or_else(&mut filled.s3.endpoint, || format!("https://{account}.r2.cloudflarestorage.com"));
+        or_else(&mut filled.s3.region, || "auto".to_owned());
+        filled.vended_credentials |= self.s3.access_key_id.is_empty() && self.s3.credentials_file.is_empty();
+        Ok(filled)
+    }
+
+    fn sqlite(&self) -> Result<Catalog, ConfigError> {
+        if !self.uri.is_empty() {
+            return range("lake.uri", "is for catalog = \"rest\"");
+        }
+        let known = ["s3://", "file:///"].iter().any(|scheme| self.warehouse.starts_with(scheme));
+        if !self.warehouse.is_empty() && !known {
+            return range("lake.warehouse", "must begin with s3:// or file:///");
+        }
+        Ok(Catalog::Sqlite(set(&self.warehouse)))
+    }
+
+    fn rest(&self) -> Result<rest::Settings, ConfigError> {
+        let uri = needed("lake.uri", &self.uri)?.to_owned();
+        if !uri.starts_with("http://") && !uri.starts_with("https://") {
+            return range("lake.uri", "must begin with https:// or http://");
+        }
+        Ok(rest::Settings {
+            uri,
+            warehouse: set(&self.warehouse),
+            prefix: set(&self.prefix),
+            login: self.login()?,
+            vended: self.vended_credentials,
+            request_timeout: self.request_timeout.0,
+            connect_timeout: self.connect_timeout.0,
+        })
+    }
+
+    fn login(&self) -> Result<Login, ConfigError> {
+        let (has_token, has_client) = (!self.token.is_empty(), !self.client_id.is_empty());
+        if has_client == self.client_secret.is_empty() {
+            return range("lake.client_secret", "client_id and client_secret come together");
+        }
+        match (has_token, has_client) {
+            (true, true) => range("lake.token", "either a token or client_id and client_secret"),
+            (true, false) => Ok(Login::Token(self.token.clone())),
+            (false, false) => Ok(Login::None),
+            (false, true) if self.client_id.contains(':') => range("lake.client_id", "must not contain a colon"),
+            (false, true) => Ok(Login::Client {
+                id: self.client_id.clone(),
+                secret: self.client_secret.clone(),
+                token_uri: set(&self.oauth2_uri),
+                scope: set(&self.scope),
+            }),
+        }
+    }
+}
+
+impl S3Config {
+    fn checked(&self) -> Result<S3, ConfigError> {
+        if self.requests == 0 {
+            return range("lake.s3.requests", "must be at least 1");
+        }
+        if self.retry_timeout.0 > RETRY_TIMEOUT_MAX.0 {
+            return range("lake.s3.retry_timeout", "must be at most 5m, as signatures grow old");
+        }
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        Ok(S3 {
+            endpoint: set(&self.endpoint),
+            region: set(&self.region),
+            path_style: self.path_style,
+            keys: self.keys()?,
+            requests_max: count(self.requests),
+            request_timeout: self.request_timeout.0,
+            connect_timeout: self.connect_timeout.0,
+            retries_max: count(self.retries),
+            retry_timeout: self.retry_timeout.0,
+        })
+    }
+
+    fn keys(&self) -> Result<Keys, ConfigError> {
+        let id = set(&self.access_key_id);
+        if id.is_some() == self.secret_access_key.is_empty() {
+            return range("lake.s3.secret_access_key", "access_key_id and secret_access_key come together");
+        }
+        match (id, set(&self.credentials_file)) {
+            (Some(_), Some(_)) => range("lake.s3.credentials_file", "either a file or keys"),
+            (Some(id), None) => {
+                Ok(Keys::Static { id, secret: self.secret_access_key.clone(), session: self.session_token.clone() })
+            }
+            (None, Some(path)) => Ok(Keys::File { path: PathBuf::from(path), profile: self.credentials_profile.clone() }),
+            (None, None) => Ok(Keys::Found),
+        }
+    }
+}
+
+fn set(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn needed<'a>(key: &'static str, text: &'a str) -> Result<&'a str, ConfigError> {
+    if text.is_empty() { range(key, "is needed") } else { Ok(text) }
+}
+
+fn or_else(text: &mut String, other: impl FnOnce() -> String) {
+    if text.is_empty() {
+        *text = other();
+    }
+}
+
+fn range<T>(key: &'static str, reason: &str) -> Result<T, ConfigError> {
+    Err(ConfigError::Range { key, reason: reason.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> LakeConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    fn rest(text: &str) -> rest::Settings {
+        match parsed(text).catalog().unwrap() {
+            Catalog::Rest(settings) => settings,
+            Catalog::Sqlite(warehouse) => panic!("{warehouse:?}"),
+        }
+    }
+
+    fn refusal(text: &str) -> String {
+        let config = parsed(text);
+        config.catalog().map(drop).and_then(|()| config.buckets().map(drop)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn without_settings_the_lake_lies_in_the_data_folder() {
+        assert!(matches!(parsed("").catalog().unwrap(), Catalog::Sqlite(None)));
+        assert_eq!(parsed("").buckets().unwrap(), S3::default());
+    }
+
+    #[test]
+    fn r2_follows_from_account_bucket_and_token() {
+        let text = "profile = \"r2\"\naccount = \"acc\"\nbucket = \"buc\"\ntoken = \"t\"\n";
+        let settings = rest(text);
+        assert_eq!(settings.uri, "https://catalog.cloudflarestorage.com/acc/buc");
+        assert_eq!((settings.warehouse.as_deref(), settings.vended), (Some("acc_buc"), true));
+        assert_eq!(settings.login, Login::Token(Secret::new("t")));
+        let s3 = parsed(text).buckets().unwrap();
+        assert_eq!(s3.endpoint.as_deref(), Some("https://acc.r2.cloudflarestorage.com"));
+        assert_eq!((s3.region.as_deref(), s3.path_style, s3.keys), (Some("auto"), true, Keys::Found));
+        let own = format!("{text}uri = \"https://x\"\n[s3]\naccess_key_id = \"a\"\nsecret_access_key = \"b\"\n");
+        assert_eq!((rest(&own).uri.as_str(), rest(&own).vended), ("https://x", false));
+    }
+
+    #[test]
+    fn client_credentials_are_a_login() {
+        let login = rest("catalog = \"rest\"\nuri = \"https://x\"\nclient_id = \"a\"\nclient_secret = \"b\"\n").login;
+        assert!(matches!(login, Login::Client { id, .. } if id == "a"));
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused_by_name() {
+        let cases = [
+            ("catalog = \"hive\"", "lake.catalog"),
+            ("catalog = \"rest\"", "lake.uri"),
+            ("catalog = \"rest\"\nuri = \"x\"", "lake.uri"),
+            ("uri = \"https://x\"", "lake.uri"),
+            ("warehouse = \"gs://x\"", "lake.warehouse"),
+            ("profile = \"minio\"", "lake.profile"),
+            ("bucket = \"x\"", "lake.profile"),
+            ("profile = \"r2\"", "lake.account"),
+            ("profile = \"r2\"\naccount = \"a\"\nbucket = \"b\"", "lake.token"),
+            ("catalog = \"rest\"\nuri = \"https://x\"\nclient_id = \"a\"", "lake.client_secret"),
+            ("catalog = \"rest\"\nuri = \"https://x\"\ntoken = \"t\"\nclient_id = \"a\"\nclient_secret = \"b\"", "lake.token"),
+            ("[s3]\naccess_key_id = \"a\"", "lake.s3.secret_access_key"),
+            ("[s3]\nrequests = 0", "lake.s3.requests"),
+            ("[s3]\nretry_timeout = \"10m\"", "lake.s3.retry_timeout"),
+        ];
+        for (text, key) in cases {
+            let refused = refusal(text);
+            assert!(refused.starts_with(key), "{text}: {refused}");
+        }
+    }
+}
