@@ -1,5 +1,5 @@
-//! What tests with foreign clients need: pinned Python environments and node modules, in the target folder; and programs of
-//! Debian: a browser, PostgreSQL with wal2json, Java.
+//! What tests with foreign programs need: pinned Python environments, an Iceberg REST catalog and node modules, in the target
+//! folder; and programs of Debian: a browser, PostgreSQL with wal2json, Java.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
     debian()?;
     python(&root.join("tests/foreign/requirements.txt"), &folder.join("python"))?;
     python(&root.join("tests/foreign/requirements-debezium.txt"), &folder.join("debezium"))?;
+    catalog(&folder.join("rustberg"))?;
     node(&root.join("tests/foreign/package.json"), &folder.join("node"))?;
     node(&root.join("tests/foreign/browser/package.json"), &folder.join("browser"))
 }
@@ -28,6 +29,24 @@ fn python(pins: &Path, folder: &Path) -> anyhow::Result<()> {
         let mut uv = Command::new(folder.join("bin/uv"));
         run(uv.args(["pip", "install", "--quiet", "--python"]).arg(folder.join("bin/python")).arg("-r").arg(pins))
     })
+}
+
+/// The REST catalog of the tests.
+const RUSTBERG: &str = "rustberg@0.3.0";
+
+/// It is built once: 13 minutes of one core, so without optimisation and without what debuggers need.
+fn catalog(folder: &Path) -> anyhow::Result<()> {
+    let bin = folder.join("bin/rustberg");
+    if fs::exists(&bin)? && fs::read_to_string(folder.join(MARK)).is_ok_and(|installed| installed == RUSTBERG) {
+        return Ok(());
+    }
+    let build = folder.join("build");
+    let mut install = Command::new(env!("CARGO"));
+    install.args(["install", RUSTBERG, "--quiet", "--locked", "--debug", "--force", "--no-default-features"]);
+    install.args(["--features", "cli,storage-s3", "--root"]).arg(folder).arg("--target-dir").arg(&build);
+    run(install.env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
+    fs::remove_dir_all(build)?;
+    Ok(fs::write(folder.join(MARK), RUSTBERG)?)
 }
 
 fn node(pins: &Path, folder: &Path) -> anyhow::Result<()> {
@@ -58,9 +77,12 @@ fn debian() -> anyhow::Result<()> {
         .with_context(|| format!("packages of Debian are missing: {packages:?}"))
 }
 
+/// Says what was installed.
+const MARK: &str = ".installed";
+
 /// A copy of the pins beside what was installed says that it is whole.
 fn install(pins: &Path, folder: &Path, run: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let (wanted, mark) = (fs::read(pins)?, folder.join(".installed"));
+    let (wanted, mark) = (fs::read(pins)?, folder.join(MARK));
     if fs::read(&mark).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }

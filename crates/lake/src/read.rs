@@ -7,6 +7,7 @@ use iceberg::spec::{Datum, Literal, PrimitiveLiteral};
 use iceberg::table::Table;
 use watershed_schema::Column;
 
+use crate::storage::{Files, Place};
 use crate::table::watermark_of;
 use crate::{Lake, LakeError, Watermark};
 
@@ -43,6 +44,7 @@ pub struct Pinned {
     pub watermark: Watermark,
     /// The table as it was.
     pub table: Table,
+    files: Files,
 }
 
 impl Lake {
@@ -53,11 +55,19 @@ impl Lake {
     pub async fn pin(&self) -> Result<Pinned, LakeError> {
         let table = self.load().await?;
         let (snapshot_id, watermark) = (table.metadata().current_snapshot_id(), watermark_of(&table)?);
-        Ok(Pinned { snapshot_id, watermark, table })
+        Ok(Pinned { snapshot_id, watermark, table, files: self.files.clone() })
     }
 }
 
 impl Pinned {
+    /// Where a file is, for those who read it by themselves.
+    ///
+    /// # Errors
+    /// When the location is of an unknown kind, or the settings of its bucket cannot be used.
+    pub fn place(&self, path: &str) -> Result<Place, LakeError> {
+        Ok(self.files.find(self.table.file_io(), path)?)
+    }
+
     /// Files that may hold matching rows, by path.
     ///
     /// # Errors

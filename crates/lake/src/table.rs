@@ -8,6 +8,7 @@ use iceberg::table::Table;
 use iceberg::{Catalog, ErrorKind, NamespaceIdent, TableCreation, TableIdent};
 use watershed_schema::{Epoch, Seq, ShardId};
 
+use crate::storage::Files;
 use crate::{LakeError, schema, waits};
 
 /// For each shard the first sequence number that is not in the lake.
@@ -22,6 +23,7 @@ pub(crate) const COMMIT_ID: &str = "watershed.commit_id";
 pub struct Lake {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) ident: TableIdent,
+    pub(crate) files: Files,
 }
 
 impl Lake {
@@ -32,10 +34,16 @@ impl Lake {
     pub async fn open(catalog: Arc<dyn Catalog>) -> Result<Self, LakeError> {
         let namespace = NamespaceIdent::new("watershed".to_owned());
         let ident = TableIdent::new(namespace.clone(), "events".to_owned());
-        let lake = Self { catalog, ident };
+        let lake = Self { catalog, ident, files: Files::default() };
         (|| lake.create(&namespace)).retry(waits::commit()).when(LakeError::is_retryable).await?;
         lake.evolve().await?;
         Ok(lake)
+    }
+
+    /// The same lake for readers of files in buckets that are reached like this ([`crate::Pinned::place`]).
+    #[must_use]
+    pub fn with_files(self, files: Files) -> Self {
+        Self { files, ..self }
     }
 
     async fn create(&self, namespace: &NamespaceIdent) -> Result<(), LakeError> {

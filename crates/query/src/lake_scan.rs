@@ -17,7 +17,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use object_store::ObjectMeta;
 use object_store::path::Path;
-use watershed_lake::{FileFilter, FileToRead, Pinned};
+use watershed_lake::{FileFilter, Pinned};
 use watershed_schema::arrow::schema_of;
 use watershed_schema::{Column, TenantId};
 
@@ -40,8 +40,23 @@ impl Scan<'_> {
         if files.is_empty() {
             return Ok(None);
         }
-        let planned = self.read(state, &files, filters).and_then(|rows| self.of_tenant(rows)).and_then(|rows| self.project(rows));
+        let url = self.store(state, &files[0].path)?;
+        let keyed = files.iter().map(|file| Ok((self.pinned.place(&file.path)?.key, file.size)));
+        let files: Vec<_> = keyed.collect::<Result<_, QueryError>>()?;
+        let planned =
+            self.read(state, (url, &files), filters).and_then(|rows| self.of_tenant(rows)).and_then(|rows| self.project(rows));
         planned.map(Some).map_err(|error| QueryError::of(error, 0))
+    }
+
+    /// Makes the store of this file known to the query; all files of a table are in one.
+    fn store(&self, state: &dyn Session, path: &str) -> Result<ObjectStoreUrl, QueryError> {
+        let place = self.pinned.place(path)?;
+        let url = match place.bucket {
+            Some(bucket) => ObjectStoreUrl::parse(format!("s3://{bucket}")).map_err(|error| QueryError::of(error, 0))?,
+            None => ObjectStoreUrl::local_filesystem(),
+        };
+        state.runtime_env().register_object_store(url.as_ref(), place.store);
+        Ok(url)
     }
 
     fn file_filter(&self) -> FileFilter {
@@ -51,14 +66,19 @@ impl Scan<'_> {
     }
 
     /// Wanted columns and `ns`.
-    fn read(&self, state: &dyn Session, files: &[FileToRead], filters: &[Expr]) -> Result<Arc<dyn ExecutionPlan>> {
+    fn read(
+        &self,
+        state: &dyn Session,
+        (url, files): (ObjectStoreUrl, &[Keyed]),
+        filters: &[Expr],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let all = schema_of(Column::ALL);
         let mut source = ParquetSource::new(Arc::clone(&all)).with_pushdown_filters(true).with_bloom_filter_on_read(true);
         if let Some(predicate) = physical(state, &all, filters)? {
             source = source.with_predicate(predicate);
         }
-        let groups = grouped(files, state.config().target_partitions())?;
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+        let groups = grouped(files, state.config().target_partitions());
+        let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
             .with_projection_indices(Some(self.indices(&all)?))?
             .build();
@@ -114,14 +134,15 @@ fn physical(state: &dyn Session, all: &SchemaRef, filters: &[Expr]) -> Result<Op
     state.create_physical_expr(unqualified.data, &schema).map(Some)
 }
 
-fn grouped(files: &[FileToRead], groups: usize) -> Result<Vec<FileGroup>> {
+/// Key of a file in its store, and its bytes.
+type Keyed = (Path, u64);
+
+fn grouped(files: &[Keyed], groups: usize) -> Vec<FileGroup> {
     let mut out = vec![Vec::new(); groups.clamp(1, files.len())];
     let count = out.len();
-    for (index, file) in files.iter().enumerate() {
-        let local = file.path.strip_prefix("file://").unwrap_or(&file.path);
-        let location = Path::parse(local.trim_start_matches('/'))?;
-        let meta = ObjectMeta { location, last_modified: Default::default(), size: file.size, e_tag: None, version: None };
+    for (index, (location, size)) in files.iter().cloned().enumerate() {
+        let meta = ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None };
         out[index % count].push(PartitionedFile::from(meta));
     }
-    Ok(out.into_iter().map(FileGroup::new).collect())
+    out.into_iter().map(FileGroup::new).collect()
 }

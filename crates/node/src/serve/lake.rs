@@ -16,7 +16,7 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<Lake>> {
         Catalog::Rest(settings) => rest::catalog(&settings, &files).await?,
         Catalog::Sqlite(warehouse) => Arc::new(embedded(&config.data_dir, warehouse, &files).await?),
     };
-    Ok(Arc::new(Lake::open(catalog).await?))
+    Ok(Arc::new(Lake::open(catalog).await?.with_files(files)))
 }
 
 /// A catalog file beside the shards; without a warehouse the Parquet files lie beside it.
