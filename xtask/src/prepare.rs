@@ -42,7 +42,7 @@ fn catalog(folder: &Path) -> anyhow::Result<()> {
     }
     let build = folder.join("build");
     let mut install = Command::new(env!("CARGO"));
-    install.args(["install", RUSTBERG, "--quiet", "--locked", "--debug", "--force", "--no-default-features"]);
+    install.args(["install", RUSTBERG, "--quiet", "--debug", "--force", "--no-default-features"]);
     install.args(["--features", "cli,storage-s3", "--root"]).arg(folder).arg("--target-dir").arg(&build);
     run(install.env("CARGO_PROFILE_DEV_DEBUG", "0"))?;
     fs::remove_dir_all(build)?;
