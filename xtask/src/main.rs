@@ -1,5 +1,6 @@
-//! The house rules as a program: `cargo xtask verify`, `fix`, `lint`, `tidy`, `prepare`, `test`.
+//! The house rules as a program: `cargo xtask verify`, `fix`, `lint`, `tidy`, `prepare`, `deploy`, `test`.
 
+mod deploy;
 mod prepare;
 mod tidy;
 
@@ -12,7 +13,8 @@ const HELP: &str = "cargo xtask <task>
   lint     format, clippy, tidy
   tidy     the house rules of DESIGN §10 and STYLE
   prepare  installs the foreign clients that tests need, if absent
-  test     prepares, then runs all tests
+  deploy   renders and checks the manifests of deploy/k8s
+  test     prepares, checks the manifests, then runs all tests
   fix      formats and applies clippy's suggestions
 ";
 
@@ -23,6 +25,7 @@ fn main() -> ExitCode {
         "lint" => lint(),
         "tidy" => tidy(),
         "prepare" => prepare::prepare(&root()),
+        "deploy" => deploy(),
         "test" => test(),
         "fix" => fix(),
         _ => Err(anyhow::anyhow!("{HELP}")),
@@ -81,12 +84,18 @@ fn document() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn deploy() -> anyhow::Result<()> {
+    prepare::python(&root())?;
+    deploy::check(&root())
+}
+
 /// Tests run the binary with its fail points, which do nothing unless `FAILPOINTS` is set.
 const FAILPOINTS: &str = "watershed-cli/failpoints";
 
 /// Doc tests first: the last lines are those of the runner of all other tests.
 fn test() -> anyhow::Result<()> {
     prepare::prepare(&root())?;
+    deploy()?;
     cargo(&["build", "--workspace", "--bins", "--features", FAILPOINTS])?;
     cargo(&["test", "--workspace", "--doc", "--quiet", "--features", FAILPOINTS])?;
     let nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());

@@ -11,18 +11,23 @@ use anyhow::Context as _;
 pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
     let folder = target(root).join("foreign");
     debian()?;
-    python(&root.join("tests/foreign/requirements.txt"), &folder.join("python"))?;
-    python(&root.join("tests/foreign/requirements-debezium.txt"), &folder.join("debezium"))?;
+    python(root)?;
+    environment(&root.join("tests/foreign/requirements-debezium.txt"), &folder.join("debezium"))?;
     catalog(&folder.join("rustberg"))?;
     node(&root.join("tests/foreign/package.json"), &folder.join("node"))?;
     node(&root.join("tests/foreign/browser/package.json"), &folder.join("browser"))
 }
 
-fn target(root: &Path) -> PathBuf {
+pub(crate) fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 
-fn python(pins: &Path, folder: &Path) -> anyhow::Result<()> {
+/// Clients in Python, and what manifests are checked with.
+pub(crate) fn python(root: &Path) -> anyhow::Result<()> {
+    environment(&root.join("tests/foreign/requirements.txt"), &target(root).join("foreign/python"))
+}
+
+fn environment(pins: &Path, folder: &Path) -> anyhow::Result<()> {
     install(pins, folder, || {
         run(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
         run(Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "--quiet", "uv"]))?;
