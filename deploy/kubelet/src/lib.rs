@@ -4,3 +4,16 @@
 
 pub mod environment;
 pub mod manifest;
+
+pub mod board;
+pub mod hosts;
+pub mod isolation;
+pub mod network;
+pub mod pod;
+pub mod probe;
+pub mod process;
+pub mod proxy;
+pub mod scenario;
+pub mod shell;
+pub mod stateful_set;
+pub mod volumes;
