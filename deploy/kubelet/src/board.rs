@@ -14,9 +14,16 @@ pub const WORD_TRAVELS: Duration = Duration::from_secs(1);
 /// Shared by all pods and services.
 #[derive(Debug)]
 pub struct Board {
-    pods: Mutex<BTreeMap<String, Known>>,
+    pods: Mutex<Pods>,
     names: Vec<Name>,
     file: PathBuf,
+}
+
+#[derive(Debug, Default)]
+struct Pods {
+    here: BTreeMap<String, Known>,
+    /// Gone, and since when not ready: services do not know it yet.
+    gone: Vec<(Ipv4Addr, Instant)>,
 }
 
 #[derive(Clone, Debug)]
@@ -49,7 +56,7 @@ impl Board {
     /// When the hosts file cannot be written.
     pub fn add(&self, pod: &str, address: Ipv4Addr) -> anyhow::Result<()> {
         let mut pods = self.lock();
-        pods.insert(pod.to_owned(), Known { address, is_ready: false, unready_since: None });
+        pods.here.insert(pod.to_owned(), Known { address, is_ready: false, unready_since: None });
         self.publish(&pods)
     }
 
@@ -59,7 +66,7 @@ impl Board {
     /// When the hosts file cannot be written.
     pub fn set_ready(&self, pod: &str, is_ready: bool) -> anyhow::Result<bool> {
         let mut pods = self.lock();
-        let Some(known) = pods.get_mut(pod).filter(|known| known.is_ready != is_ready) else { return Ok(false) };
+        let Some(known) = pods.here.get_mut(pod).filter(|known| known.is_ready != is_ready) else { return Ok(false) };
         known.is_ready = is_ready;
         known.unready_since = (!is_ready).then(Instant::now);
         self.publish(&pods)?;
@@ -72,26 +79,57 @@ impl Board {
     /// When the hosts file cannot be written.
     pub fn remove(&self, pod: &str) -> anyhow::Result<()> {
         let mut pods = self.lock();
-        pods.remove(pod);
+        if let Some(known) = pods.here.remove(pod)
+            && let Some(since) = known.unready_since
+        {
+            pods.gone.push((known.address, since));
+        }
         self.publish(&pods)
     }
 
     /// Where a service sends requests now.
     #[must_use]
     pub fn endpoints(&self) -> Vec<Ipv4Addr> {
+        let mut pods = self.lock();
+        pods.gone.retain(|(_, since)| since.elapsed() < WORD_TRAVELS);
         let serves = |known: &&Known| known.is_ready || known.unready_since.is_some_and(|since| since.elapsed() < WORD_TRAVELS);
-        self.lock().values().filter(serves).map(|known| known.address).collect()
+        let here = pods.here.values().filter(serves).map(|known| known.address);
+        here.chain(pods.gone.iter().map(|(address, _)| *address)).collect()
     }
 
     /// Since no code panics while it holds the lock, a poisoned one is whole.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
+    fn lock(&self) -> MutexGuard<'_, Pods> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, pods: &BTreeMap<String, Known>) -> anyhow::Result<()> {
+    fn publish(&self, pods: &Pods) -> anyhow::Result<()> {
         let entry =
             |(name, known): (&String, &Known)| Entry { name: name.clone(), address: known.address, is_ready: known.is_ready };
-        let entries: Vec<Entry> = pods.iter().map(entry).collect();
+        let entries: Vec<Entry> = pods.here.iter().map(entry).collect();
         Ok(hosts::write(&self.file, &hosts::text(&self.names, &entries))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_learns_late_that_a_pod_went() {
+        let file = std::env::temp_dir().join(format!("board-{}", std::process::id()));
+        let board = Board::new(Vec::new(), &file).expect("a board");
+        let address = Ipv4Addr::new(10, 0, 0, 2);
+        board.add("w-0", address).expect("written");
+        assert!(board.endpoints().is_empty());
+        assert!(board.set_ready("w-0", true).expect("written") && !board.set_ready("w-0", true).expect("written"));
+        board.set_ready("w-0", false).expect("written");
+        board.remove("w-0").expect("written");
+        assert_eq!(board.endpoints(), [address]);
+        let end = Instant::now() + 10 * WORD_TRAVELS;
+        while !board.endpoints().is_empty() {
+            assert!(Instant::now() < end, "it never learns");
+            std::thread::yield_now();
+        }
+        std::fs::remove_file(file).expect("removed");
     }
 }

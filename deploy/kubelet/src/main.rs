@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use watershed_kubelet::{isolation, proxy};
 
 /// Starts the pods of a StatefulSet as processes, does the steps, and ends them. Needs root; leaves nothing behind.
 ///
-/// Steps: restart, scale=N, delete=N, signal=N:NAME, wait=SECONDS.
+/// Steps: restart, scale=N, delete=N, signal=N:NAME, exec=COMMAND, wait=SECONDS.
 #[derive(Parser)]
 struct Flags {
     /// What `kubectl kustomize` prints.
@@ -72,7 +72,7 @@ fn play(flags: &Flags) -> anyhow::Result<()> {
 
 fn run(flags: &Flags, replicas: u32, set: &mut Controller) -> anyhow::Result<()> {
     set.scale(replicas)?;
-    let beside = flags.during.as_ref().map(|line| beside(line)).transpose()?;
+    let beside = flags.during.as_deref().map(shell::start).transpose()?;
     for step in &flags.steps {
         step.run(set).with_context(|| format!("step {step}"))?;
     }
@@ -81,11 +81,6 @@ fn run(flags: &Flags, replicas: u32, set: &mut Controller) -> anyhow::Result<()>
         anyhow::ensure!(exit.success(), "the command beside the steps ended with {exit}");
     }
     set.scale(0)
-}
-
-fn beside(line: &str) -> anyhow::Result<Child> {
-    say(&format!("beside the steps: {line}"));
-    Command::new("sh").args(["-c", line]).spawn().context("sh")
 }
 
 fn world(flags: &Flags) -> anyhow::Result<Arc<World>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::pod::Order;
-use crate::shell::say;
+use crate::shell::{self, say};
 use crate::stateful_set::Controller;
 
 /// A step.
@@ -21,6 +21,8 @@ pub enum Step {
     Delete(u32),
     /// Send a pod's process a signal, like `KILL`, and wait until the pod is ready.
     Signal(u32, String),
+    /// Run a shell command where services have their names; it must end well.
+    Exec(String),
     /// Do nothing.
     Wait(Duration),
 }
@@ -35,11 +37,14 @@ impl FromStr for Step {
             "scale" => Self::Scale(value.parse().context("scale=REPLICAS")?),
             "delete" => Self::Delete(value.parse().context("delete=ORDINAL")?),
             "wait" => Self::Wait(Duration::from_secs(value.parse().context("wait=SECONDS")?)),
+            "exec" => Self::Exec(value.to_owned()),
             "signal" => {
                 let (ordinal, name) = value.split_once(':').context("signal=ORDINAL:NAME")?;
                 Self::Signal(ordinal.parse().context("signal=ORDINAL:NAME")?, name.to_owned())
             }
-            other => anyhow::bail!("step {other} is none of restart, scale=N, delete=N, signal=N:NAME, wait=SECONDS"),
+            other => {
+                anyhow::bail!("step {other} is none of restart, scale=N, delete=N, signal=N:NAME, exec=COMMAND, wait=SECONDS")
+            }
         })
     }
 }
@@ -54,13 +59,18 @@ impl Step {
     /// Does it; returns when all pods that should be ready are.
     ///
     /// # Errors
-    /// When a pod does not become ready, or does not end in its time.
+    /// When a pod does not become ready or does not end in its time, or a command fails.
     pub fn run(&self, set: &mut Controller) -> anyhow::Result<()> {
         match self {
             Self::Restart => set.rolling_restart(),
             Self::Scale(replicas) => set.scale(*replicas),
             Self::Delete(ordinal) => set.replace(*ordinal),
             Self::Signal(ordinal, name) => signal(set, *ordinal, name),
+            Self::Exec(line) => {
+                let exit = shell::start(line)?.wait()?;
+                anyhow::ensure!(exit.success(), "it ended with {exit}");
+                Ok(())
+            }
             Self::Wait(time) => {
                 std::thread::sleep(*time);
                 Ok(())

@@ -1,7 +1,7 @@
 //! Programs of the system, run to their end; and what the player has to say.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -25,6 +25,15 @@ pub fn finish(command: &mut Command) -> anyhow::Result<()> {
     let output = command.stdin(Stdio::null()).output()?;
     anyhow::ensure!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
+}
+
+/// Starts a line of shell.
+///
+/// # Errors
+/// When there is no shell.
+pub fn start(line: &str) -> anyhow::Result<Child> {
+    say(&format!("runs: {line}"));
+    Command::new("sh").args(["-c", line]).stdin(Stdio::null()).spawn().context("sh")
 }
 
 /// Sends a signal, like `TERM`, to a process that may be gone.
