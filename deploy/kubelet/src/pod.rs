@@ -55,7 +55,7 @@ pub struct Status {
     pub ready_since: Option<Instant>,
     /// How often its container was started again.
     pub restarts: u32,
-    /// It took longer to end than it was given.
+    /// It took longer to end than it was given when it was last told to.
     pub was_killed: bool,
     /// Why it cannot be played at all.
     pub failure: Option<String>,
@@ -165,7 +165,7 @@ impl Worker {
                     break;
                 }
             }
-            self.note(|status| status.restarts += 1);
+            self.note(|status| (status.restarts, status.was_killed) = (status.restarts + 1, false));
             if self.is_terminated_within(wait) {
                 break;
             }
