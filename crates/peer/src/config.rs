@@ -42,6 +42,9 @@ pub struct Config {
     pub me: NodeId,
     /// Name of the cluster; nodes of other clusters are refused.
     pub cluster: String,
+    /// The cluster's random name, as this node's data folder knows it; empty when it belongs to none yet. Nodes of another
+    /// one are refused.
+    pub cluster_id: String,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// `host:port` under which others reach this node. `None`: the address that it listens at.
@@ -90,6 +93,7 @@ mod tests {
         Config {
             me: NodeId(1),
             cluster: "test".to_owned(),
+            cluster_id: String::new(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             advertise: None,
             security: Security::Secret("0123456789abcdef".to_owned()),

@@ -167,6 +167,7 @@ async fn start_actors(config: Config, service: Arc<dyn Service>, address: Socket
         me: config.me,
         boot,
         cluster: config.cluster,
+        cluster_id: config.cluster_id,
         advertised: config.advertise.unwrap_or_else(|| address.to_string()),
         security: config.security,
         secret,

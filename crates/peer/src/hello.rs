@@ -50,6 +50,9 @@ pub(crate) struct Hello {
     /// What the other side puts on its calls, so that they are known as its own.
     #[prost(fixed64, tag = "7")]
     pub(crate) token: u64,
+    /// The cluster's random name; empty as long as the node belongs to none.
+    #[prost(string, tag = "8")]
+    pub(crate) cluster_id: String,
 }
 
 impl Hello {
@@ -66,6 +69,13 @@ impl Hello {
         let refuse = |code, reason| Err(Refusal::new(code, reason));
         if self.cluster != mine.cluster {
             let reason = format!("node {} is of cluster {:?}, node {} of {:?}", self.node, self.cluster, mine.node, mine.cluster);
+            return refuse(RefusalCode::Cluster, reason);
+        }
+        if !self.cluster_id.is_empty() && !mine.cluster_id.is_empty() && self.cluster_id != mine.cluster_id {
+            let reason = format!(
+                "node {} belongs to cluster {}, node {} to {}, both are named {:?}: one has the data folder of another cluster",
+                self.node, self.cluster_id, mine.node, mine.cluster_id, mine.cluster
+            );
             return refuse(RefusalCode::Cluster, reason);
         }
         if self.node == mine.node && self.boot == mine.boot {

@@ -19,6 +19,7 @@ pub(crate) struct Home {
     pub(crate) me: NodeId,
     pub(crate) boot: BootId,
     pub(crate) cluster: String,
+    pub(crate) cluster_id: String,
     pub(crate) advertised: String,
     pub(crate) security: Security,
     pub(crate) secret: Secret,
@@ -38,6 +39,7 @@ impl Home {
     pub(crate) fn hello(&self) -> Hello {
         Hello {
             cluster: self.cluster.clone(),
+            cluster_id: self.cluster_id.clone(),
             node: self.me.0,
             boot: self.boot.0,
             advertised: self.advertised.clone(),

@@ -4,7 +4,7 @@ use super::*;
 
 fn hello(node: u64, boot: u64) -> Hello {
     let (cluster, advertised) = ("east".to_owned(), "host:1".to_owned());
-    Hello { cluster, node, boot, advertised, attempt: 1, nonce: vec![7; 32], token: 9 }
+    Hello { cluster, node, boot, advertised, attempt: 1, nonce: vec![7; 32], token: 9, cluster_id: String::new() }
 }
 
 async fn sent_as(version: u16, greeting: &Greeting) -> Result<Greeting, DialError> {
@@ -55,6 +55,12 @@ fn hellos_are_checked() {
     assert_eq!(code(hello(1, 2).check(&mine, None)), RefusalCode::Duplicate);
     let stranger = Hello { cluster: "west".to_owned(), ..hello(2, 5) };
     assert_eq!(code(stranger.check(&mine, None)), RefusalCode::Cluster);
+    let founded = |id: &str| Hello { cluster_id: id.to_owned(), ..hello(2, 5) };
+    let me = Hello { cluster_id: "a".to_owned(), ..mine.clone() };
+    assert_eq!(founded("a").check(&me, None), Ok(()));
+    assert_eq!(founded("").check(&me, None), Ok(()), "it may join");
+    let foreign = founded("b").check(&me, None).expect_err("another folder");
+    assert!(foreign.code == RefusalCode::Cluster && foreign.reason.contains("data folder of another cluster"), "{foreign:?}");
     let homeless = Hello { advertised: "?".to_owned(), ..hello(2, 5) };
     assert_eq!(code(homeless.check(&mine, None)), RefusalCode::Malformed);
 }

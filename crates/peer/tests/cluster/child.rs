@@ -117,7 +117,7 @@ fn config(line: &str) -> Config {
     };
     let me = NodeId(number(words[0]));
     let listen = words[2].parse().expect("address");
-    Config { me, cluster: words[1].to_owned(), listen, advertise: None, security }
+    Config { me, cluster: words[1].to_owned(), cluster_id: String::new(), listen, advertise: None, security }
 }
 
 fn number<T: std::str::FromStr>(word: &str) -> T {
