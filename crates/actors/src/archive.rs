@@ -18,6 +18,7 @@ use watershed_lake::{DeadLetters, Lake, LakeError};
 use watershed_schema::proto::{DeadLetter, Replayed};
 use watershed_schema::{Epoch, Seq, ShardId};
 
+use crate::control::ControlHandle;
 use crate::shard::{ReadError, ShardHandle};
 use crate::{Settings, StartError};
 
@@ -64,6 +65,7 @@ struct Due {
 
 pub(crate) struct Archiver {
     shards: Vec<ShardHandle>,
+    control: ControlHandle,
     lake: Arc<Lake>,
     letters: DeadLetters,
     due: Due,
@@ -73,7 +75,7 @@ pub(crate) struct Archiver {
     failures: u32,
     /// Ticks to sit out after a failure.
     wait: u32,
-    /// Whether the logs were brought up to the lake's watermark since the start.
+    /// Whether the logs were brought up to the lake's watermark since this node commits.
     recovered: bool,
 }
 
@@ -128,21 +130,24 @@ impl Archiver {
     }
 
     async fn try_round(&mut self, everything: bool) -> Result<(), ArchiveError> {
-        if !self.recovered {
+        let commits = self.control.is_leader();
+        if commits && !self.recovered {
             commit::recover(&self.shards, &self.lake).await?;
-            self.recovered = true;
         }
+        self.recovered = commits;
         // A shard that cannot go on does not hold up the others.
         let mut staged = Ok(());
         for shard in self.shards.clone() {
-            staged = staged.and(self.stage(&shard, everything).await);
+            if let Some(replica) = shard.leading() {
+                staged = staged.and(self.stage(&shard, &replica, everything).await);
+            }
         }
-        staged.and(commit::commit(&self.shards, &self.lake, self.epoch()).await)
+        if commits { staged.and(commit::commit(&self.shards, &self.lake, self.epoch()).await) } else { staged }
     }
 
-    /// Until there is a control group: the term of shard 0, which grows with every start.
+    /// The one committer is the control group's leader; its term fences older ones.
     fn epoch(&self) -> Epoch {
-        Epoch(self.shards.first().map_or(0, |shard| shard.term().0))
+        self.control.epoch()
     }
 }
 
@@ -161,6 +166,7 @@ pub(crate) struct ArchiverHandle {
 impl ArchiverHandle {
     pub(crate) async fn start(
         shards: Vec<ShardHandle>,
+        control: ControlHandle,
         lake: Arc<Lake>,
         settings: &Settings,
         supervisor: &ActorCell,
@@ -170,6 +176,7 @@ impl ArchiverHandle {
         let letters = DeadLetters::open(&settings.data_dir.join("dead-letters"))?;
         let archiver = Archiver {
             shards,
+            control,
             lake,
             letters: letters.clone(),
             due: Due { interval, rows, bytes, attempts },

@@ -4,15 +4,26 @@
 
 mod archive;
 mod budget;
+mod control;
+mod gateway;
 mod ingest;
+mod keeper;
+mod members;
 mod node;
+mod operator;
+mod peers;
+mod route;
 mod shard;
+mod status;
 mod store;
 mod subscriber;
 mod supervisor;
 
 pub use budget::{Budget, Busy, Permit};
+pub use gateway::Gateway;
 pub use ingest::Ingested;
-pub use node::{Node, Settings, StartError};
-pub use shard::{AppendError, Appended, Page, ReadError, ShardHandle};
+pub use node::{Membership, Node, Settings, StartError};
+pub use operator::Operator;
+pub use peers::{Alone, Ask, Peers, Question};
+pub use shard::{AppendError, Appended, Page, ReadError, Replica, ShardHandle};
 pub use subscriber::{Cursor, Step, Subscriber};

@@ -2,23 +2,33 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::try_join_all;
 use ractor::{Actor as _, ActorRef};
 use tokio::sync::watch;
-use watershed_cluster::Ring;
+use watershed_cluster::{ControlView, Ring};
 use watershed_lake::Lake;
-use watershed_schema::proto::{DeadLetter, Replayed};
-use watershed_schema::{Column, EventBatch, Row, ShardId, TenantId, Value};
+use watershed_schema::proto::control_command::Command;
+use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, Replayed};
+use watershed_schema::{Column, EventBatch, GroupId, NodeId, Row, ShardId, TenantId, Value};
 
 use crate::archive::ArchiverHandle;
+use crate::control::{ControlHandle, ControllerMessage, start_controller};
 use crate::ingest::{Ingest, Ingested};
-use crate::shard::{self, AppendError, Appended, ShardHandle, ShardSettings};
+use crate::keeper::{Keeper, Message as KeeperMessage};
+use crate::operator::Operator;
+use crate::peers::Alone;
+use crate::route::Route;
+use crate::shard::{AppendError, Appended, Opening, ReadError, Replica, ShardHandle, ShardSettings};
 use crate::subscriber::{Cursor, Subscriber};
 use crate::supervisor::{self, Supervisor};
-use crate::{Budget, Permit};
+use crate::{Budget, Gateway, Peers, Permit};
+
+/// Replicas that a shard has, as soon as there are so many nodes.
+const REPLICAS: u32 = 3;
+const READY_AGAIN: Duration = Duration::from_millis(100);
 
 /// How a node behaves.
 #[derive(Clone, Debug)]
@@ -29,8 +39,6 @@ pub struct Settings {
     pub shards: u16,
     /// Tenants that are spread over all shards by trace.
     pub high_volume: Vec<TenantId>,
-    /// Bytes of requests in flight.
-    pub budget_bytes: usize,
     /// Requests that are decoded at a time.
     pub ingest_actors: usize,
     /// How long archived events stay hot, at least.
@@ -45,6 +53,37 @@ pub struct Settings {
     pub archive_attempts: u32,
 }
 
+/// Which node of which cluster this is, and its way to the others.
+pub struct Membership {
+    /// This node.
+    pub me: NodeId,
+    /// What others find of this node; holds the budget of bytes in flight.
+    pub gateway: Gateway,
+    /// The way to others.
+    pub peers: Arc<dyn Peers>,
+    /// For the node that founds the cluster, at every start until others have joined.
+    pub founding: Option<FoundCluster>,
+    /// What the others should know of this node; it may have moved since the last start.
+    pub who: JoinNode,
+}
+
+impl Membership {
+    /// A cluster of one node, with a budget of so many bytes in flight.
+    #[must_use]
+    pub fn alone(cluster_id: &str, shards: u16, budget_bytes: usize) -> Self {
+        let founder = JoinNode { join_id: cluster_id.to_owned(), address: String::new(), zone: String::new() };
+        let founding = FoundCluster {
+            cluster_id: cluster_id.to_owned(),
+            shards: u32::from(shards),
+            replicas: REPLICAS,
+            founder: Some(founder.clone()),
+        };
+        let me = NodeId(1);
+        let gateway = Gateway::new(me, Budget::new(budget_bytes));
+        Self { me, gateway, peers: Arc::new(Alone), founding: Some(founding), who: founder }
+    }
+}
+
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -56,6 +95,9 @@ pub enum StartError {
         /// What happened.
         reason: String,
     },
+    /// The control group.
+    #[error("control group: {0}")]
+    Control(String),
     /// The data folder.
     #[error("data folder: {0}")]
     DataDir(#[from] std::io::Error),
@@ -64,9 +106,10 @@ pub enum StartError {
     Actor(#[from] ractor::SpawnErr),
 }
 
-/// The shards and the way to them.
+/// The shards of the cluster and the way to them.
 pub(crate) struct Shards {
-    ring: Ring,
+    view: watch::Receiver<Arc<ControlView>>,
+    ring: Mutex<Arc<Ring>>,
     handles: Vec<ShardHandle>,
 }
 
@@ -77,7 +120,11 @@ pub struct Node {
 }
 
 struct Inner {
-    budget: Budget,
+    gateway: Gateway,
+    control: ControlHandle,
+    keeper: ActorRef<KeeperMessage>,
+    controller: ActorRef<ControllerMessage>,
+    operator: Operator,
     shards: Arc<Shards>,
     ingest: Ingest,
     archiver: Option<ArchiverHandle>,
@@ -86,37 +133,92 @@ struct Inner {
 }
 
 impl Node {
-    /// Opens every shard and starts the actors, the last consumer first.
+    /// Joins the control group, opens every shard and starts the actors, the last consumer first. Returns when this node
+    /// can serve: a leader is known for every shard, and what is committed is applied here.
     ///
     /// # Errors
     /// [`StartError`] when a file, folder or actor does not come up.
-    pub async fn start(settings: Settings, lake: Option<Arc<Lake>>) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings, cluster: Membership, lake: Option<Arc<Lake>>) -> Result<Self, StartError> {
         std::fs::create_dir_all(&settings.data_dir)?;
         let (tell, failed) = watch::channel(None);
         let supervisor = Supervisor::spawn(None, Supervisor, tell).await?.0;
-        let shards = Arc::new(Shards::open(&settings, &supervisor).await?);
+        let Membership { me, gateway, peers, founding, who } = cluster;
+        let opening = Opening {
+            me,
+            data_dir: settings.data_dir.clone().into(),
+            settings: ShardSettings { hot_retention: settings.hot_retention },
+            peers,
+            gateway: gateway.clone(),
+            supervisor: supervisor.get_cell(),
+        };
+        let control = join(&opening, founding).await?;
+        control.tell_move(me, who);
+        let keeper = Keeper { opening: opening.clone(), control: control.clone() };
+        keeper.open().await?;
+        let keeper = keeper.start(supervisor.get_cell()).await?;
+        let shards = Arc::new(Shards::new(&opening, &control));
+        let operator = Operator::new(control.clone(), shards.handles.clone());
+        let controller = start_controller(control.clone(), operator.clone(), supervisor.get_cell()).await?;
+        control.spread(&settings.high_volume).await?;
+        shards.ready().await;
         let archiver = match lake {
-            Some(lake) => Some(ArchiverHandle::start(shards.handles.clone(), lake, &settings, &supervisor.get_cell()).await?),
+            Some(lake) => {
+                let shards = shards.handles.clone();
+                Some(ArchiverHandle::start(shards, control.clone(), lake, &settings, &supervisor.get_cell()).await?)
+            }
             None => None,
         };
         let ingest = Ingest::start(settings.ingest_actors, &shards, &supervisor.get_cell()).await?;
-        let budget = Budget::new(settings.budget_bytes);
-        Ok(Self { inner: Arc::new(Inner { budget, shards, ingest, archiver, supervisor, failed }) })
+        let inner = Inner { gateway, control, keeper, controller, operator, shards, ingest, archiver, supervisor, failed };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Bytes in flight.
     #[must_use]
     pub fn budget(&self) -> &Budget {
-        &self.inner.budget
+        self.inner.gateway.budget()
+    }
+
+    /// The cluster, as this node knows it.
+    #[must_use]
+    pub fn cluster(&self) -> Arc<ControlView> {
+        self.inner.control.view()
+    }
+
+    /// This node's number, and that of the committer, as far as is known here: it leads the control group.
+    #[must_use]
+    pub fn me_and_committer(&self) -> (NodeId, Option<NodeId>) {
+        self.inner.control.me_and_leader()
+    }
+
+    /// What can be done to the cluster.
+    #[must_use]
+    pub fn operator(&self) -> &Operator {
+        &self.inner.operator
     }
 
     /// Which shard owns what.
     #[must_use]
-    pub fn ring(&self) -> &Ring {
-        &self.inner.shards.ring
+    pub fn ring(&self) -> Arc<Ring> {
+        self.inner.shards.ring()
     }
 
-    /// The local shards, by number.
+    /// Which shard owns what, with everything that was decided before now.
+    ///
+    /// # Errors
+    /// When the control group has no leader.
+    pub async fn fresh_ring(&self) -> Result<Arc<Ring>, ReadError> {
+        self.inner.control.fresh().await.map_err(|error| ReadError::NoLeader(error.to_string()))?;
+        Ok(self.ring())
+    }
+
+    /// Replicas on this node, by shard.
+    #[must_use]
+    pub fn replicas(&self) -> Vec<Replica> {
+        self.inner.gateway.replicas()
+    }
+
+    /// The shards of the cluster, by number.
     #[must_use]
     pub fn shards(&self) -> &[ShardHandle] {
         &self.inner.shards.handles
@@ -195,28 +297,67 @@ impl Node {
         if let Some(archiver) = &self.inner.archiver {
             archiver.stop().await;
         }
-        for shard in self.shards() {
-            shard.stop().await;
+        supervisor::join(&self.inner.controller).await;
+        supervisor::join(&self.inner.keeper).await;
+        for replica in self.replicas() {
+            replica.stop().await;
         }
+        self.inner.control.stop().await;
+        self.inner.gateway.close_door();
         supervisor::join(&self.inner.supervisor).await;
     }
 }
 
+/// The control group, once it knows this node.
+async fn join(opening: &Opening, founding: Option<FoundCluster>) -> Result<ControlHandle, StartError> {
+    let control = ControlHandle::open(opening, founding.is_some()).await?;
+    if let Some(found) = founding.filter(|_| control.is_alone()) {
+        control.found(Command::Found(found)).await?;
+    }
+    opening.gateway.open_door(control.clone());
+    let known = control.wait_for(|view| view.nodes.contains_key(&opening.me)).await;
+    known.ok_or_else(|| StartError::Control("the replica stopped".to_owned()))?;
+    control.tell_peers().await;
+    Ok(control)
+}
+
 impl Shards {
-    async fn open(settings: &Settings, supervisor: &ActorRef<supervisor::Message>) -> Result<Self, StartError> {
-        let shard_settings = ShardSettings { hot_retention: settings.hot_retention };
-        let opening =
-            (0..settings.shards).map(|id| shard::open(ShardId(id), &settings.data_dir, shard_settings, supervisor.get_cell()));
-        let handles = try_join_all(opening).await?;
-        let mut ring = Ring::new(settings.shards);
-        settings.high_volume.iter().cloned().for_each(|tenant| ring.graduate(tenant));
-        Ok(Self { ring, handles })
+    fn new(opening: &Opening, control: &ControlHandle) -> Self {
+        let view = control.view();
+        let handle = |shard: u16| {
+            let (gateway, peers) = (opening.gateway.clone(), Arc::clone(&opening.peers));
+            ShardHandle::new(ShardId(shard), Route::new(GroupId::of_shard(ShardId(shard)), gateway, peers, Some(control.watch())))
+        };
+        let shards = u16::try_from(view.shards.len()).unwrap_or(u16::MAX);
+        Self { view: control.watch(), ring: Mutex::new(Arc::new(Ring::new(shards))), handles: (0..shards).map(handle).collect() }
+    }
+
+    /// With every tenant that is spread by now; none ever comes back together.
+    pub(crate) fn ring(&self) -> Arc<Ring> {
+        let view = self.view.borrow().clone();
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        for tenant in &view.spread {
+            if !ring.is_high_volume(tenant) {
+                Arc::make_mut(&mut ring).graduate(tenant.clone());
+            }
+        }
+        Arc::clone(&ring)
+    }
+
+    /// Waits until every shard has a leader and what is committed is applied here: a resume token must not be ahead.
+    async fn ready(&self) {
+        for shard in &self.handles {
+            while let Err(error) = shard.read_index().await {
+                tracing::info!(shard = %shard.id(), %error, "waiting for the shard");
+                tokio::time::sleep(READY_AGAIN).await;
+            }
+        }
     }
 
     pub(crate) async fn append(&self, batch: EventBatch, permit: Permit) -> Result<Appended, AppendError> {
         let permit = Arc::new(permit);
         let append = |(shard, part): (ShardId, EventBatch)| self.handles[usize::from(shard.0)].append(part, Arc::clone(&permit));
-        let done = try_join_all(split(&self.ring, batch).into_iter().map(append)).await?;
+        let done = try_join_all(split(&self.ring(), batch).into_iter().map(append)).await?;
         let sum = |field: fn(&Appended) -> u64| done.iter().map(field).sum();
         Ok(Appended { events: sum(|one| one.events), duplicates: sum(|one| one.duplicates) })
     }

@@ -4,15 +4,19 @@
 //! from memory as soon as there is one, behind the tail from the log; the consumer cannot tell.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::select_all;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use watershed_hot::ScanRequest;
-use watershed_schema::{EventBatch, Positions, Seq, ShardId, TenantId};
+use watershed_schema::{EventBatch, Seq, ShardId, TenantId};
 
 use crate::shard::{ReadError, ShardHandle};
+
+/// How long a shard is waited for before it is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where a stream stands in a shard: the next event that it has not seen.
 #[derive(Clone, Debug)]
@@ -63,7 +67,6 @@ struct SubscriberActor;
 
 struct Follow {
     shard: ShardHandle,
-    positions: watch::Receiver<Positions>,
     next: Seq,
 }
 
@@ -80,7 +83,7 @@ impl Subscriber {
     ) -> Result<Self, ractor::SpawnErr> {
         let follow = |cursor: Cursor| {
             let shard = shards.iter().find(|shard| shard.id() == cursor.shard)?.clone();
-            Some(Follow { positions: shard.watch(), shard, next: cursor.next })
+            Some(Follow { shard, next: cursor.next })
         };
         let follows = cursors.into_iter().filter_map(follow).collect();
         Ok(Self { actor: SubscriberActor::spawn(None, SubscriberActor, Stream { tenant, follows }).await?.0 })
@@ -128,21 +131,24 @@ impl Stream {
                     return Ok(step);
                 }
             }
-            self.news().await?;
+            self.news().await;
         }
     }
 
-    /// Waits until a shard has more.
-    async fn news(&mut self) -> Result<(), ReadError> {
-        if self.follows.is_empty() {
-            return std::future::pending().await;
-        }
-        let more = |follow: &mut Follow| {
-            let next = follow.next;
-            let mut positions = follow.positions.clone();
-            Box::pin(async move { positions.wait_for(|now| now.tail() > next).await.map(drop) })
+    /// Waits until a shard has more, or a while: its replica may have moved.
+    async fn news(&self) {
+        let more = |follow: &Follow| {
+            let (next, mut positions) = (follow.next, follow.shard.watch());
+            Box::pin(async move {
+                if positions.wait_for(|now| now.tail() > next).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            })
         };
-        select_all(self.follows.iter_mut().map(more)).await.0.map_err(|_closed| ReadError::Stopped)
+        if self.follows.is_empty() {
+            return sleep(LOOK_AGAIN).await;
+        }
+        drop(timeout(LOOK_AGAIN, select_all(self.follows.iter().map(more))).await);
     }
 }
 

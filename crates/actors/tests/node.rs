@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use watershed_actors::{AppendError, Cursor, Node, Settings, Step};
+use watershed_actors::{AppendError, Cursor, Membership, Node, Settings, Step};
 use watershed_catalog::SqliteCatalog;
 use watershed_hot::ScanRequest;
 use watershed_lake::{FileFilter, Lake, storage};
@@ -16,7 +16,6 @@ fn settings(dir: &Path) -> Settings {
         data_dir: dir.join("shards"),
         shards: 2,
         high_volume: vec![tenant("big")],
-        budget_bytes: 1 << 20,
         ingest_actors: 2,
         hot_retention: Duration::from_secs(300),
         flush_interval: Duration::from_secs(3600),
@@ -52,7 +51,7 @@ async fn lake(dir: &Path) -> Arc<Lake> {
 }
 
 async fn start(dir: &Path) -> Node {
-    Node::start(settings(dir), Some(lake(dir).await)).await.expect("starts")
+    Node::start(settings(dir), Membership::alone("test", 2, 1 << 20), Some(lake(dir).await)).await.expect("starts")
 }
 
 async fn append(node: &Node, batch: EventBatch) -> (u64, u64) {
@@ -65,7 +64,7 @@ async fn hot_ids(node: &Node, owner: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for shard in node.shards() {
         let mut request = ScanRequest { tenant: Some(tenant(owner)), ..ScanRequest::from(shard.positions().trimmed()) };
-        let tail = shard.read_index().await.expect("leads");
+        let tail = shard.read_index().await.expect("leads").tail();
         while request.from_seq < tail {
             let page = shard.read(request.clone()).await.expect("reads");
             for (_, batch) in &page.blocks {

@@ -7,15 +7,15 @@ use watershed_lake::{Lake, Rows};
 use watershed_schema::{Epoch, Seq};
 
 use super::{ArchiveError, Archiver, Due};
-use crate::shard::{ShardHandle, StagedFiles};
+use crate::shard::{Replica, ShardHandle, StagedFiles};
 
 impl Archiver {
     /// Stages what is due of a shard, file set by file set.
-    pub(super) async fn stage(&mut self, shard: &ShardHandle, everything: bool) -> Result<(), ArchiveError> {
-        let end = shard.positions().tail();
-        while let Some(from_seq) = self.next_run(shard, end, everything) {
+    pub(super) async fn stage(&mut self, shard: &ShardHandle, here: &Replica, everything: bool) -> Result<(), ArchiveError> {
+        let end = here.positions().tail();
+        while let Some(from_seq) = self.next_run(here, end, everything) {
             self.letters.forget_unstaged(shard.id(), from_seq)?;
-            let rows = collect(shard, from_seq, end, self.due).await?;
+            let rows = collect(here, from_seq, end, self.due).await?;
             let range = self.write(rows).await?;
             fail::fail_point!("archive::before_staged");
             shard.stage(&range).await?;
@@ -25,10 +25,10 @@ impl Archiver {
     }
 
     /// Where the next run begins, when one is due.
-    fn next_run(&self, shard: &ShardHandle, end: Seq, everything: bool) -> Option<Seq> {
-        let staged = shard.positions().staged();
+    fn next_run(&self, here: &Replica, end: Seq, everything: bool) -> Option<Seq> {
+        let staged = here.positions().staged();
         let waiting = end.0.saturating_sub(staged.0);
-        let old = || shard.unstaged_since().is_some_and(|since| since.elapsed() >= self.due.interval);
+        let old = || here.unstaged_since().is_some_and(|since| since.elapsed() >= self.due.interval);
         (waiting > 0 && (everything || waiting >= self.due.rows || old())).then_some(staged)
     }
 
@@ -45,11 +45,11 @@ impl Archiver {
 }
 
 /// A run of rows that becomes one file set.
-async fn collect(shard: &ShardHandle, from_seq: Seq, end: Seq, due: Due) -> Result<Rows, ArchiveError> {
-    let mut rows = Rows { shard: shard.id(), from_seq, to_seq: from_seq, blocks: Vec::new() };
+async fn collect(here: &Replica, from_seq: Seq, end: Seq, due: Due) -> Result<Rows, ArchiveError> {
+    let mut rows = Rows { shard: here.id(), from_seq, to_seq: from_seq, blocks: Vec::new() };
     let mut bytes = 0;
     while rows.to_seq < end && rows.to_seq.0 - from_seq.0 < due.rows && bytes < due.bytes {
-        let page = shard.read(ScanRequest { to_seq_exclusive: end, ..ScanRequest::from(rows.to_seq) }).await?;
+        let page = here.read(ScanRequest { to_seq_exclusive: end, ..ScanRequest::from(rows.to_seq) }).await?;
         bytes += page.blocks.iter().map(|(_, batch)| batch.body().len()).sum::<usize>();
         rows.blocks.extend(page.blocks);
         rows.to_seq = page.next;

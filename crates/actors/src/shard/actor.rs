@@ -10,8 +10,9 @@ use prost::Message as _;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use watershed_cluster::{Group, GroupError};
 use watershed_schema::limits::ENTRY_COALESCED_BYTES_MAX;
-use watershed_schema::{EntryKind, EventBatch, ShardId, proto};
+use watershed_schema::{EntryKind, EventBatch, NodeId, ShardId, proto};
 
+use super::dedupe::Dedupe;
 use super::error::AppendError;
 use super::handle::{Appended, ShardSettings};
 use super::machine::{Committed, Hashed, hashed};
@@ -53,6 +54,7 @@ pub(crate) struct ShardActor;
 
 pub(crate) struct ShardState {
     id: ShardId,
+    me: NodeId,
     group: Group,
     committed: Arc<Committed>,
     settings: ShardSettings,
@@ -62,6 +64,7 @@ pub(crate) struct ShardState {
 
 pub(crate) struct ShardArguments {
     pub(crate) id: ShardId,
+    pub(crate) me: NodeId,
     pub(crate) group: Group,
     pub(crate) committed: Arc<Committed>,
     pub(crate) settings: ShardSettings,
@@ -73,8 +76,8 @@ impl Actor for ShardActor {
     type Arguments = ShardArguments;
 
     async fn pre_start(&self, myself: ActorRef<Message>, arguments: ShardArguments) -> Result<ShardState, ActorProcessingErr> {
-        let ShardArguments { id, group, committed, settings } = arguments;
-        let state = ShardState { id, group, committed, settings, phase: Phase::Confirming, pending: Vec::new() };
+        let ShardArguments { id, me, group, committed, settings } = arguments;
+        let state = ShardState { id, me, group, committed, settings, phase: Phase::Confirming, pending: Vec::new() };
         state.confirm(myself);
         Ok(state)
     }
@@ -86,9 +89,12 @@ impl Actor for ShardActor {
         state: &mut ShardState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            Message::Append { batch, permit, reply } => state.pending.push((batch, permit, reply)),
+            Message::Append { batch, permit, reply } => state.admit(batch, permit, reply),
             Message::Ready => state.phase = Phase::Idle,
-            Message::NotReady => state.refuse_all(&myself),
+            Message::NotReady => {
+                state.refuse_all();
+                state.confirm(myself.clone());
+            }
             Message::Proposed { waiting, result } => state.answer(waiting, result, &myself),
             Message::Trim => trim::run(&state.group, &state.committed, state.settings.hot_retention),
         }
@@ -98,9 +104,16 @@ impl Actor for ShardActor {
 }
 
 impl ShardState {
+    /// Waits until this node leads, then until everything committed before is applied here.
     fn confirm(&self, myself: ActorRef<Message>) {
-        let group = self.group.clone();
+        let (group, me) = (self.group.clone(), self.me);
         tokio::spawn(async move {
+            let mut leader = group.watch_leader();
+            while leader.current().leader != Some(me) {
+                if leader.changed().await.is_none() {
+                    return;
+                }
+            }
             let confirmed = group.read_index().await.is_ok();
             let message = if confirmed { Message::Ready } else { Message::NotReady };
             if !confirmed {
@@ -110,16 +123,28 @@ impl ShardState {
         });
     }
 
-    fn refuse_all(&mut self, myself: &ActorRef<Message>) {
-        for (_, _, reply) in self.pending.drain(..) {
-            drop(reply.send(Err(AppendError::NotLeader { shard: self.id })));
+    /// What comes while another node leads is refused at once: it knows where to go. A leader that has only just been
+    /// elected confirms that first.
+    fn admit(&mut self, batch: Arc<EventBatch>, permit: Arc<Permit>, reply: Reply) {
+        self.pending.push((batch, permit, reply));
+        if self.phase == Phase::Confirming && self.group.leader().is_some_and(|leader| leader != self.me) {
+            self.refuse_all();
         }
-        self.confirm(myself.clone());
+    }
+
+    fn refuse_all(&mut self) {
+        let refused = AppendError::NotLeader { shard: self.id, leader: self.group.leader().filter(|leader| *leader != self.me) };
+        for (_, _, reply) in self.pending.drain(..) {
+            drop(reply.send(Err(refused.clone())));
+        }
     }
 
     fn propose_next(&mut self, myself: ActorRef<Message>) {
         while self.phase == Phase::Idle && !self.pending.is_empty() {
-            let (batches, waiting) = self.take_entry();
+            let (batches, mut waiting) = self.take_entry();
+            if acknowledges_early() {
+                acknowledge(std::mem::take(&mut waiting));
+            }
             if batches.is_empty() {
                 acknowledge(waiting);
             } else {
@@ -136,7 +161,7 @@ impl ShardState {
         let state = self.committed.state();
         for (batch, permit, reply) in self.pending.drain(..taken) {
             let (batch, ids) = hashed(batch);
-            let new = |index: &usize| !state.dedupe.contains(ids[*index]) && mine.insert(ids[*index]);
+            let new = |index: &usize| is_new(&state.dedupe, ids[*index]) && mine.insert(ids[*index]);
             let fresh: Vec<usize> = (0..ids.len()).filter(new).collect();
             let appended = Appended { events: fresh.len() as u64, duplicates: (ids.len() - fresh.len()) as u64 };
             waiting.push(Waiting { appended, reply, _permit: permit });
@@ -178,12 +203,27 @@ impl ShardState {
             }
             Err(error) => {
                 self.phase = Phase::Confirming;
-                let failed = AppendError::Unknown { shard: self.id, reason: error.to_string() };
+                let failed = match error {
+                    GroupError::NotLeader { leader } => AppendError::NotLeader { shard: self.id, leader },
+                    error => AppendError::Unknown { shard: self.id, reason: error.to_string() },
+                };
                 waiting.into_iter().for_each(|one| drop(one.reply.send(Err(failed.clone()))));
                 self.confirm(myself.clone());
             }
         }
     }
+}
+
+/// Whether an id was not seen in what is applied.
+fn is_new(dedupe: &Dedupe, id: u128) -> bool {
+    fail::fail_point!("shard::skip_dedupe", |_| true);
+    !dedupe.contains(id)
+}
+
+/// `chaos` breaks the promise on purpose, to see its checker find it.
+fn acknowledges_early() -> bool {
+    fail::fail_point!("shard::ack_before_commit", |_| true);
+    false
 }
 
 /// The only place where an append is acknowledged: its entry is committed.

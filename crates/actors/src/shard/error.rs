@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watershed_hot::HotError;
-use watershed_schema::{Seq, ShardId};
+use watershed_schema::{NodeId, Seq, ShardId};
 
 /// Why an append was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,18 @@ pub enum AppendError {
     NotLeader {
         /// The shard.
         shard: ShardId,
+        /// Who leads, as far as is known.
+        leader: Option<NodeId>,
+    },
+    /// The leader has too much in flight; nothing was written.
+    #[error("the leader of shard {shard} is busy: {reason}")]
+    Busy {
+        /// The shard.
+        shard: ShardId,
+        /// What it said.
+        reason: String,
+        /// When to come back.
+        retry_after: Duration,
     },
     /// The shard stops; nothing was written.
     #[error("shard {shard} is stopping")]

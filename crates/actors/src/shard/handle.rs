@@ -1,26 +1,29 @@
-//! What others may ask of a shard.
+//! A shard as seen from any node: its replica here where there is one, else a call to the node that leads.
 
+use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
-use ractor::ActorRef;
-use ractor::rpc::CallResult;
 use tokio::sync::watch;
-use watershed_cluster::{Group, GroupError};
-use watershed_hot::{ScanRequest, Store};
-use watershed_schema::{EntryKind, EventBatch, Positions, Seq, ShardId, Term, proto};
+use watershed_cluster::GroupError;
+use watershed_hot::ScanRequest;
+use watershed_schema::proto::peer_refusal::Reason;
+use watershed_schema::proto::{BatchHeader, PeerAnswer, PeerAppend, PeerPage, PeerPropose, PeerTail};
+use watershed_schema::{EntryKind, EventBatch, NodeId, Positions, Seq, ShardId, proto};
 
-use super::actor::Message;
 use super::error::{AppendError, ReadError};
-use super::machine::{ACCEPTED, Committed};
-use crate::Permit;
-use crate::store::Disk;
+use super::machine::ACCEPTED;
+use super::mirror::Mirror;
+use super::replica::{APPEND_DEADLINE, READ_DEADLINE, Replica};
+use super::wire;
+use crate::route::{Route, Unanswered};
+use crate::{Ask, Permit};
 
-/// How long an append may wait for its commit before its outcome is called unknown.
-const APPEND_DEADLINE: Duration = Duration::from_secs(10);
-const DISK_FULL_RETRY: Duration = Duration::from_secs(1);
+const PROPOSE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a question for news waits where nothing happens.
+const TAIL_WAIT: Duration = Duration::from_secs(2);
 
 /// How a shard behaves.
 #[derive(Clone, Copy, Debug)]
@@ -55,15 +58,12 @@ pub struct Page {
     pub next: Seq,
 }
 
-/// A shard of this node. Cheap to clone.
+/// A shard of the cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct ShardHandle {
-    pub(crate) id: ShardId,
-    pub(crate) actor: ActorRef<Message>,
-    pub(crate) group: Group,
-    pub(crate) store: Store,
-    pub(crate) disk: Arc<Disk>,
-    pub(crate) committed: Arc<Committed>,
+    id: ShardId,
+    route: Route,
+    mirror: Arc<Mirror>,
 }
 
 impl std::fmt::Debug for ShardHandle {
@@ -73,122 +73,208 @@ impl std::fmt::Debug for ShardHandle {
 }
 
 impl ShardHandle {
+    pub(crate) fn new(id: ShardId, route: Route) -> Self {
+        Self { id, route, mirror: Mirror::new() }
+    }
+
     /// Its number.
     #[must_use]
     pub fn id(&self) -> ShardId {
         self.id
     }
 
-    /// Where it stands now.
+    /// Its replica on this node, whatever state it is in.
+    #[must_use]
+    pub fn replica(&self) -> Option<Replica> {
+        self.route.gateway.replica(self.id)
+    }
+
+    pub(crate) fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// The replica to read: one that still catches up for the first time knows too little.
+    fn here(&self) -> Option<Replica> {
+        self.replica().filter(Replica::is_voter)
+    }
+
+    /// The replica that leads, if this node does.
+    pub(crate) fn leading(&self) -> Option<Replica> {
+        self.replica().filter(Replica::is_leader)
+    }
+
+    /// Where it stands, as far as is known here.
     #[must_use]
     pub fn positions(&self) -> Positions {
-        self.committed.state().positions
+        self.here().map_or_else(|| self.mirror.positions(), |replica| replica.positions())
     }
 
-    /// Where it stands, whenever that changes.
+    /// Where it stands, whenever that changes. A replica may come or go: ask again now and then.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Positions> {
-        self.committed.watch()
+        self.here().map_or_else(|| self.mirror.watch(self), |replica| replica.watch())
     }
 
-    /// Raft term of the group.
-    #[must_use]
-    pub fn term(&self) -> Term {
-        self.group.term()
-    }
-
-    /// Whether its disk is full, so that appends are refused.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.disk.is_full()
-    }
-
-    /// Bytes of its files.
-    ///
-    /// # Errors
-    /// [`ReadError::Hot`] when the files cannot be looked at.
-    pub fn hot_bytes(&self) -> Result<u64, ReadError> {
-        Ok(self.store.stats()?.bytes)
-    }
-
-    /// When the oldest event was applied that stands in no data file yet.
-    pub(crate) fn unstaged_since(&self) -> Option<Instant> {
-        let state = self.committed.state();
-        let staged = state.positions.staged();
-        state.ages.iter().find(|age| age.tail > staged).map(|age| age.applied)
-    }
-
-    /// How long the oldest event that is in no snapshot has waited.
-    #[must_use]
-    pub fn archive_lag(&self) -> Duration {
-        let state = self.committed.state();
-        let archived = state.positions.archived();
-        state.ages.iter().find(|age| age.tail > archived).map_or(Duration::ZERO, |age| age.applied.elapsed())
-    }
-
-    /// Appends; returns when the events are committed.
+    /// Appends on the leader, wherever it is; returns when the events are committed.
     ///
     /// # Errors
     /// [`AppendError`]; only `Unknown` may have written something.
     pub async fn append(&self, batch: EventBatch, permit: Arc<Permit>) -> Result<Appended, AppendError> {
         let shard = self.id;
-        if self.disk.is_full() {
-            return Err(AppendError::DiskFull { shard, retry_after: DISK_FULL_RETRY });
+        let batch = Arc::new(batch);
+        let attempt = |leader, left| self.append_at(leader, Arc::clone(&batch), Arc::clone(&permit), left);
+        let nobody = || AppendError::NotLeader { shard, leader: None };
+        // After an unknown outcome, too: events that are there already are recognised.
+        let again = |error: &AppendError| {
+            matches!(error, AppendError::NotLeader { .. } | AppendError::Stopped { .. } | AppendError::Unknown { .. })
+        };
+        let is_alone = self.replica().is_some_and(|replica| replica.is_alone());
+        self.route.until_led(APPEND_DEADLINE, nobody, attempt, |error| !is_alone && again(error)).await
+    }
+
+    async fn append_at(
+        &self,
+        leader: NodeId,
+        batch: Arc<EventBatch>,
+        permit: Arc<Permit>,
+        left: Duration,
+    ) -> Result<Appended, AppendError> {
+        if leader == self.route.me {
+            let replica = self.replica().ok_or(AppendError::NotLeader { shard: self.id, leader: None })?;
+            return replica.append(batch, permit).await;
         }
-        let unknown = |reason: &str| Err(AppendError::Unknown { shard, reason: reason.to_owned() });
-        let message = |reply| Message::Append { batch: Arc::new(batch), permit, reply };
-        match self.actor.call(message, Some(APPEND_DEADLINE)).await {
-            Ok(CallResult::Success(result)) => result,
-            Ok(CallResult::Timeout) if self.disk.is_full() => Err(AppendError::DiskFull { shard, retry_after: DISK_FULL_RETRY }),
-            Ok(CallResult::Timeout) => unknown("no commit within the deadline"),
-            Ok(CallResult::SenderError) => unknown("the shard stopped before it answered"),
-            Err(_not_sent) => Err(AppendError::Stopped { shard }),
+        let body = Bytes::from(PeerAppend { batch: Some(batch.seal()) }.encode_to_vec());
+        let answer = self.route.ask(leader, Ask::Append, body, left).await.map_err(|error| self.not_appended(error))?;
+        Ok(Appended { events: answer.events, duplicates: answer.duplicates })
+    }
+
+    fn not_appended(&self, error: Unanswered) -> AppendError {
+        let shard = self.id;
+        let Unanswered::Refused(refusal) = error else {
+            let reason = error.to_string();
+            return if error.is_elsewhere() {
+                AppendError::NotLeader { shard, leader: None }
+            } else {
+                AppendError::Unknown { shard, reason }
+            };
+        };
+        let retry_after = Duration::from_millis(refusal.retry_after_ms);
+        match refusal.reason() {
+            Reason::NotLeader => {
+                AppendError::NotLeader { shard, leader: Some(NodeId(refusal.leader)).filter(|leader| leader.0 > 0) }
+            }
+            Reason::Busy => AppendError::Busy { shard, reason: refusal.text, retry_after },
+            Reason::DiskFull => AppendError::DiskFull { shard, retry_after },
+            Reason::Stopped => AppendError::Stopped { shard },
+            Reason::Unspecified | Reason::Unknown | Reason::Invalid | Reason::Trimmed => {
+                AppendError::Unknown { shard, reason: refusal.text }
+            }
         }
     }
 
-    /// The committed tail, confirmed by a quorum: a read up to here sees every append acknowledged before.
+    /// Where the shard stands, confirmed by a quorum: a read up to its tail sees every append acknowledged before.
     ///
     /// # Errors
     /// [`ReadError::NoLeader`] when leadership cannot be confirmed.
-    pub async fn read_index(&self) -> Result<Seq, ReadError> {
-        self.group.read_index().await.map_err(|error| ReadError::NoLeader(error.to_string()))?;
-        Ok(self.positions().tail())
+    pub async fn read_index(&self) -> Result<Positions, ReadError> {
+        self.of_leader(|leader, left| self.read_index_at(leader, left)).await
     }
 
-    /// Committed events from `request.from_seq` on: from memory near the tail, else from disk.
+    async fn read_index_at(&self, leader: NodeId, left: Duration) -> Result<Positions, ReadError> {
+        if leader == self.route.me {
+            return self.at_home()?.read_index().await;
+        }
+        let told = self.positions_of(self.question(leader, Ask::ReadIndex, Bytes::new(), left).await?)?;
+        // What is trimmed here is trimmed for those who read here.
+        match self.here() {
+            Some(replica) => {
+                replica.applied(told.tail()).await?;
+                Ok(replica.positions())
+            }
+            None => Ok(told),
+        }
+    }
+
+    /// Committed events from `request.from_seq` on.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn read(&self, mut request: ScanRequest) -> Result<Page, ReadError> {
-        request.to_seq_exclusive = request.to_seq_exclusive.min(self.positions().tail());
-        if request.from_seq >= request.to_seq_exclusive {
-            return Ok(Page { blocks: Vec::new(), next: request.from_seq });
+    pub async fn read(&self, request: ScanRequest) -> Result<Page, ReadError> {
+        match self.here() {
+            Some(replica) => replica.read(request).await,
+            None => wire::page_of(self.scan_elsewhere(Ask::Scan, &request).await?).map_err(ReadError::NoLeader),
         }
-        let from_memory = self.committed.state().recent.read(&request);
-        if let Some(page) = from_memory {
-            return Ok(page);
-        }
-        let store = self.store.clone();
-        tokio::task::spawn_blocking(move || scan(&store, &request)).await.map_err(|_joined| ReadError::Stopped)?
     }
 
     /// Headers of committed batches that may match, with the number of their first event; no batch is opened.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub async fn heads(&self, mut request: ScanRequest) -> Result<Vec<(Seq, proto::BatchHeader)>, ReadError> {
-        request.to_seq_exclusive = request.to_seq_exclusive.min(self.positions().tail());
-        if request.from_seq >= request.to_seq_exclusive {
-            return Ok(Vec::new());
+    pub async fn heads(&self, request: ScanRequest) -> Result<Vec<(Seq, BatchHeader)>, ReadError> {
+        match self.here() {
+            Some(replica) => replica.heads(request).await,
+            None => Ok(wire::heads_of(self.scan_elsewhere(Ask::Heads, &request).await?)),
         }
-        let store = self.store.clone();
-        let heads = tokio::task::spawn_blocking(move || store.heads(&request)).await.map_err(|_joined| ReadError::Stopped)?;
-        Ok(heads?)
     }
 
-    /// Ranges that wait for a snapshot.
-    pub(crate) fn staged(&self) -> Vec<StagedFiles> {
-        self.committed.state().staged.iter().cloned().collect()
+    async fn scan_elsewhere(&self, ask: Ask, request: &ScanRequest) -> Result<PeerPage, ReadError> {
+        let body = Bytes::from(wire::scan(request).encode_to_vec());
+        let asked = |leader, left| self.question(leader, ask, body.clone(), left);
+        Ok(self.of_leader(asked).await?.page.unwrap_or_default())
+    }
+
+    /// Where it stands as soon as that is beyond `after`, from the node that leads.
+    pub(super) async fn tail_elsewhere(&self, after: Seq) -> Result<Positions, ReadError> {
+        let wait_ms = u32::try_from(TAIL_WAIT.as_millis()).unwrap_or(u32::MAX);
+        let body = Bytes::from(PeerTail { after_seq: after.0, wait_ms }.encode_to_vec());
+        let asked = |leader, left| self.question(leader, Ask::Tail, body.clone(), left);
+        self.positions_of(self.of_leader(asked).await?)
+    }
+
+    /// Where it stands and which ranges wait for a snapshot, confirmed by a quorum.
+    pub(crate) async fn staged(&self) -> Result<(Positions, Vec<StagedFiles>), ReadError> {
+        self.of_leader(|leader, left| self.staged_at(leader, left)).await
+    }
+
+    async fn staged_at(&self, leader: NodeId, left: Duration) -> Result<(Positions, Vec<StagedFiles>), ReadError> {
+        if leader == self.route.me {
+            let replica = self.at_home()?;
+            return Ok((replica.read_index().await?, replica.staged()));
+        }
+        let answer = self.question(leader, Ask::Staged, Bytes::new(), left).await?;
+        let staged = answer.staged.iter().map(StagedFiles::from_proto).collect();
+        Ok((self.positions_of(answer)?, staged))
+    }
+
+    /// Asks whoever leads, until somebody who does answers.
+    async fn of_leader<T, F>(&self, attempt: impl FnMut(NodeId, Duration) -> F) -> Result<T, ReadError>
+    where
+        F: Future<Output = Result<T, ReadError>>,
+    {
+        let nobody = || ReadError::NoLeader("nobody leads".to_owned());
+        let is_alone = self.replica().is_some_and(|replica| replica.is_alone());
+        let again = |error: &ReadError| matches!(error, ReadError::NoLeader(_)) && !is_alone;
+        self.route.until_led(READ_DEADLINE, nobody, attempt, again).await
+    }
+
+    fn at_home(&self) -> Result<Replica, ReadError> {
+        self.replica().ok_or_else(|| ReadError::NoLeader("the replica went".to_owned()))
+    }
+
+    async fn question(&self, to: NodeId, ask: Ask, body: Bytes, left: Duration) -> Result<PeerAnswer, ReadError> {
+        self.route.ask(to, ask, body, left).await.map_err(|error| match error {
+            Unanswered::Refused(refusal) if refusal.reason() == Reason::Trimmed => {
+                ReadError::Trimmed { first: Seq(refusal.first_seq) }
+            }
+            other => ReadError::NoLeader(other.to_string()),
+        })
+    }
+
+    fn positions_of(&self, answer: PeerAnswer) -> Result<Positions, ReadError> {
+        let told = answer.positions.as_ref().and_then(wire::positions_of);
+        let told = told.ok_or_else(|| ReadError::NoLeader("positions out of order".to_owned()))?;
+        self.mirror.heard(told);
+        Ok(told)
     }
 
     /// Puts a written range into the log. `false`: it is not the next one, somebody else was faster.
@@ -203,18 +289,23 @@ impl ShardHandle {
     }
 
     async fn propose(&self, kind: EntryKind, payload: Vec<u8>) -> Result<bool, GroupError> {
-        let applied = self.group.propose(kind, Bytes::from(payload)).await?;
-        Ok(applied.answer == ACCEPTED)
+        Ok(propose(&self.route, kind, Bytes::from(payload)).await? == ACCEPTED)
     }
 }
 
-fn scan(store: &Store, request: &ScanRequest) -> Result<Page, ReadError> {
-    let page = store.scan(request)?;
-    let open = |block: &watershed_hot::Block| {
-        let batch = EventBatch::open(&block.batch).expect("invariant: the store checks every entry's checksum");
-        (block.first_seq, Arc::new(batch))
-    };
-    Ok(Page { blocks: page.blocks.iter().map(open).collect(), next: page.next_seq })
+/// Puts a command into a group's log, on its leader; what applying it answered.
+pub(crate) async fn propose(route: &Route, kind: EntryKind, payload: Bytes) -> Result<Bytes, GroupError> {
+    let leader = route.leader().ok_or(GroupError::NotLeader { leader: None })?;
+    if leader == route.me {
+        let group = route.group().ok_or(GroupError::NotLeader { leader: None })?;
+        return Ok(group.propose(kind, payload).await?.answer);
+    }
+    let asked = PeerPropose { kind: u32::from(kind as u8), payload };
+    match route.ask(leader, Ask::Propose, Bytes::from(asked.encode_to_vec()), PROPOSE_DEADLINE).await {
+        Ok(answer) => Ok(answer.applied),
+        Err(error) if error.is_elsewhere() => Err(GroupError::NotLeader { leader: None }),
+        Err(_unknown) => Err(GroupError::Unknown),
+    }
 }
 
 impl StagedFiles {
