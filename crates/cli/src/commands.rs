@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod cdc;
+pub(crate) mod cluster;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod lake;

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use watershed_client::Client;
 
-use commands::{bench, cdc, demo, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
+use commands::{bench, cdc, cluster, demo, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
 use out::Failure;
 
 const EXAMPLES: &str = "Examples:
@@ -62,6 +62,9 @@ enum Command {
     /// Show where each shard stands.
     #[command(after_help = status::EXAMPLES)]
     Status(status::Flags),
+    /// Look after the nodes of the cluster.
+    #[command(after_help = cluster::EXAMPLES)]
+    Cluster(cluster::Flags),
     /// Look after the lake.
     #[command(after_help = lake::EXAMPLES)]
     Lake(lake::Flags),
@@ -114,6 +117,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Send(flags) => block_on(send::run(flags)),
         Command::Cdc(flags) => runtime()?.block_on(Box::pin(cdc::run(flags))),
         Command::Status(flags) => block_on(status::run(flags)),
+        Command::Cluster(flags) => block_on(cluster::run(flags)),
         Command::Lake(flags) => block_on(lake::run(flags)),
         Command::Bench(flags) => block_on(bench::run(flags)),
     }

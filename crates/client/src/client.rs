@@ -7,6 +7,8 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use watershed_schema::{EventBatch, limits, proto};
 
+use crate::ClusterAdmin;
+use crate::services::cluster_service_client::ClusterServiceClient;
 use crate::services::ingest_service_client::IngestServiceClient;
 use crate::services::lake_service_client::LakeServiceClient;
 use crate::services::query_service_client::QueryServiceClient;
@@ -230,6 +232,12 @@ impl Client {
     pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<proto::Replayed>, Error> {
         let request = proto::ReplayDeadLettersRequest { names };
         Ok(self.lake_service().replay_dead_letters(request).await?.into_inner().replayed)
+    }
+
+    /// What the cluster is made of, and changes of it.
+    #[must_use]
+    pub fn cluster(&self) -> ClusterAdmin {
+        ClusterAdmin::new(ClusterServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone()))
     }
 
     fn ingest_service(&self) -> IngestServiceClient<Service> {

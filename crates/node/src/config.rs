@@ -30,6 +30,18 @@ pub struct Config {
     pub grpc_addr: SocketAddr,
     /// HTTP: OTLP, health, metrics.
     pub http_addr: SocketAddr,
+    /// Where other nodes reach this one; listened at when `join` names some.
+    pub cluster_addr: SocketAddr,
+    /// `host:port` under which other nodes reach this one.
+    pub advertise_addr: String,
+    /// Cluster addresses of the nodes that begin the cluster, the same list on each: the first founds it. Empty: alone.
+    pub join: Vec<String>,
+    /// Name of the cluster; nodes of others are refused.
+    pub cluster_name: String,
+    /// File with the secret that all nodes know, 16 bytes or more.
+    pub cluster_secret_file: PathBuf,
+    /// Failure domain: replicas of a shard stand in different ones, if there are any.
+    pub zone: String,
     /// Shards; fixed when the data folder is made.
     pub shards: u16,
     /// Tenants that are spread over all shards by trace. The data folder remembers them: who was spread once stays so.
@@ -70,6 +82,12 @@ impl Default for Config {
             data_dir: PathBuf::from("./watershed-data"),
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 4317)),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 4318)),
+            cluster_addr: SocketAddr::from(([127, 0, 0, 1], 4319)),
+            advertise_addr: String::new(),
+            join: Vec::new(),
+            cluster_name: "watershed".to_owned(),
+            cluster_secret_file: PathBuf::new(),
+            zone: String::new(),
             shards: 4,
             high_volume_tenants: Vec::new(),
             budget: Bytes(64 << 20),
@@ -150,6 +168,18 @@ impl Config {
         let range = |key, reason: &str| Err(ConfigError::Range { key, reason: reason.to_owned() });
         if !(1..=1024).contains(&self.shards) {
             return range("shards", "must be 1 to 1024");
+        }
+        if !self.join.is_empty() && self.advertise_addr.is_empty() {
+            return range("advertise_addr", "must be given with join: host:port under which other nodes reach this one");
+        }
+        if !self.join.is_empty() && self.cluster_secret_file.as_os_str().is_empty() {
+            return range("cluster_secret_file", "must be given with join: a file with the secret that all nodes know");
+        }
+        if !self.join.is_empty() && self.lake.is_in_the_data_folder()? {
+            return range(
+                "lake.catalog",
+                "must be rest, none, or sqlite with a dir that all nodes share: nodes that join have one lake",
+            );
         }
         if self.archive_rows == 0 {
             return range("archive_rows", "must be at least 1");

@@ -1,4 +1,4 @@
-//! The query's port to the hot tier, filled in with this node's shards.
+//! The query's port to the hot tier, filled in with the shards of the cluster.
 
 use async_trait::async_trait;
 use watershed_actors::{Node, ReadError, ShardHandle};
@@ -7,23 +7,24 @@ use watershed_query::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierEr
 use watershed_schema::proto::BatchHeader;
 use watershed_schema::{Seq, ShardId, TenantId};
 
-/// The shards of this node.
+/// The shards, wherever they are.
 #[derive(Clone)]
-pub(crate) struct LocalShards(pub(crate) Node);
+pub(crate) struct ClusterShards(pub(crate) Node);
 
-impl std::fmt::Debug for LocalShards {
+impl std::fmt::Debug for ClusterShards {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "LocalShards({})", self.0.shards().len())
+        write!(f, "ClusterShards({})", self.0.shards().len())
     }
 }
 
 #[async_trait]
-impl HotTier for LocalShards {
+impl HotTier for ClusterShards {
     async fn tails(&self, tenant: &TenantId, trace: Option<&str>) -> Result<Vec<HotRange>, HotTierError> {
-        let homes = self.0.ring().query_shards(tenant, trace.map(str::as_bytes));
+        let unavailable = |error: ReadError| HotTierError::Unavailable(error.to_string());
+        let homes = self.0.fresh_ring().await.map_err(unavailable)?.query_shards(tenant, trace.map(str::as_bytes));
         let tail = async |shard: &ShardHandle| {
-            let to = shard.read_index().await.map_err(|error| HotTierError::Unavailable(error.to_string()))?;
-            Ok(HotRange { shard: shard.id(), trimmed: shard.positions().trimmed(), to })
+            let now = shard.read_index().await.map_err(unavailable)?;
+            Ok(HotRange { shard: shard.id(), trimmed: now.trimmed(), to: now.tail() })
         };
         let shards = self.0.shards().iter().filter(|shard| homes.contains(&shard.id()));
         futures::future::try_join_all(shards.map(tail)).await
@@ -42,7 +43,7 @@ impl HotTier for LocalShards {
     }
 }
 
-impl LocalShards {
+impl ClusterShards {
     fn shard(&self, shard: ShardId) -> Result<&ShardHandle, HotTierError> {
         let handle = self.0.shards().get(usize::from(shard.0));
         handle.ok_or_else(|| HotTierError::Unavailable(format!("shard {shard} is not here")))

@@ -1,6 +1,6 @@
 //! One node from its settings to its end.
 
-mod cluster_id;
+pub(crate) mod cluster_id;
 mod data_dir;
 mod lake;
 
@@ -19,12 +19,17 @@ use watershed_lake::Lake;
 use watershed_query::{Engine, Limits};
 use watershed_sources::redact::Redactions;
 
+pub(crate) use cluster_id::write_durably;
+
 use crate::Config;
 use crate::drain::Drain;
-use crate::hot_tier::LocalShards;
+use crate::hot_tier::ClusterShards;
 use crate::ingest::Intake;
 use crate::subscribe::Tokens;
 use crate::{grpc, http, telemetry};
+
+/// How long shards may take to be handed over when the node ends.
+const RESIGN_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Where a node that started can be reached.
 #[derive(Clone, Debug)]
@@ -51,10 +56,10 @@ pub async fn serve(
     let metrics = telemetry::recorder()?;
     let listeners = Listeners::bind(&config).await?;
     let lake = lake::open(&config).await.context("lake")?;
-    let node = start(&config, Arc::clone(&lake)).await?;
+    let node = start(&config, lake.clone()).await?;
     let engine = engine(&config, &node, lake);
     let drain = Drain::new();
-    let tokens = Tokens::new(cluster_id::of(&config.data_dir)?);
+    let tokens = Tokens::new(cluster_id::number(&node.cluster().cluster_id)?);
     let intake = Intake { node: node.clone(), redactions };
     let http = http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), metrics };
     let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), tokens, engine };
@@ -67,6 +72,9 @@ pub async fn serve(
     };
     tracing::info!("draining");
     drain.begin();
+    if tokio::time::timeout(RESIGN_DEADLINE, node.operator().resign()).await.is_err() {
+        tracing::info!("not everything was handed over in time");
+    }
     servers.stop(config.drain_timeout.0).await;
     if ended.is_ok() && tokio::time::timeout(config.drain_timeout.0, node.flush()).await.is_err() {
         tracing::warn!("not everything was archived in time; the rest stays in the log");
@@ -75,17 +83,16 @@ pub async fn serve(
     ended
 }
 
-fn engine(config: &Config, node: &Node, lake: Arc<Lake>) -> Engine {
+fn engine(config: &Config, node: &Node, lake: Option<Arc<Lake>>) -> Engine {
     let limits = Limits { deadline: config.query_deadline.0, memory_bytes: config.query_memory.0, rows_max: config.query_rows };
-    Engine::new(Arc::new(LocalShards(node.clone())), Some(lake), limits)
+    Engine::new(Arc::new(ClusterShards(node.clone())), lake, limits)
 }
 
-async fn start(config: &Config, lake: Arc<Lake>) -> anyhow::Result<Node> {
+async fn start(config: &Config, lake: Option<Arc<Lake>>) -> anyhow::Result<Node> {
     let settings = Settings {
         data_dir: config.data_dir.join("shards"),
         shards: data_dir::shards(&config.data_dir, config.shards)?,
         high_volume: data_dir::spread(&config.data_dir, config.tenants()?)?,
-        budget_bytes: config.budget.0,
         ingest_actors: std::thread::available_parallelism().map_or(1, usize::from),
         hot_retention: config.hot_retention.0,
         flush_interval: config.flush_interval.0,
@@ -93,7 +100,8 @@ async fn start(config: &Config, lake: Arc<Lake>) -> anyhow::Result<Node> {
         archive_bytes: config.archive_bytes.0,
         archive_attempts: config.archive_attempts,
     };
-    Ok(Node::start(settings, Some(lake)).await?)
+    let membership = crate::cluster::membership(config, settings.shards).await?;
+    Ok(Node::start(settings, membership, lake).await?)
 }
 
 struct Listeners {

@@ -8,7 +8,7 @@ mod token;
 use futures::stream::{self, Stream as FuturesStream};
 use tonic::Status;
 use watershed_actors::{Cursor, Node, Step, Subscriber};
-use watershed_schema::{TenantId, proto};
+use watershed_schema::{Seq, ShardId, TenantId, proto};
 
 use crate::drain::Drain;
 use crate::refusal::Refusal;
@@ -17,13 +17,20 @@ pub(crate) use token::Tokens;
 
 use bytes::Bytes;
 
+/// Events of a shard that may be passed over, because none is wanted, before the client is told: as many are read again when
+/// it resumes.
+const PASSED_OVER_MAX: u64 = 10_000;
+
 /// An open subscription.
 pub(crate) struct Stream {
     subscriber: Subscriber,
     filter: Filter,
     filter_hash: u64,
     tokens: Tokens,
+    /// Behind what the client was told last.
     cursors: Vec<Cursor>,
+    /// What comes next, before anything else is read.
+    waiting: Option<Step>,
 }
 
 impl Stream {
@@ -39,7 +46,7 @@ impl Stream {
         let cursors = start::cursors(node, &tenant, asked.start, |token| tokens.read(token, filter_hash)).await?;
         let started = node.subscribe(tenant, cursors.clone()).await;
         let subscriber = started.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        Ok(Self { subscriber, filter, filter_hash, tokens: tokens.clone(), cursors })
+        Ok(Self { subscriber, filter, filter_hash, tokens: tokens.clone(), cursors, waiting: None })
     }
 
     /// The messages, each with the token behind it; ends with `UNAVAILABLE` when the node drains.
@@ -60,27 +67,53 @@ impl Stream {
         futures::StreamExt::chain(stream::once(async move { Ok(first) }), rest)
     }
 
-    /// The next message that has something to say.
+    /// The next message that has something to say. What was passed over is covered by it: to the client, a step that does
+    /// not begin where the last ended is a hole.
     async fn next(&mut self) -> Result<Bytes, Refusal> {
         loop {
-            let step = self.subscriber.next().await.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-            self.advance(&step);
-            match step {
-                Step::Gap { shard, from, to } => return Ok(message::gap(shard, from, to, &self.token())),
-                Step::Events { shard, from, to, blocks } => {
-                    let found = message::matching(&self.filter, from, to, &blocks)?;
-                    if let Some((seqs, batch)) = found {
-                        return Ok(message::delivery((shard, from, to), &seqs, &batch, &self.token()));
-                    }
+            match self.step().await? {
+                // What was passed over before it is not lost.
+                Step::Gap { shard, from, to } if self.at(shard) != from => {
+                    self.waiting = Some(Step::Gap { shard, from, to });
+                    return Ok(self.deliver(shard, from, &[], &Bytes::new()));
                 }
+                Step::Gap { shard, from, to } => {
+                    self.advance(shard, to);
+                    return Ok(message::gap(shard, from, to, &self.token()));
+                }
+                Step::Events { shard, from, to, blocks } => match message::matching(&self.filter, from, to, &blocks)? {
+                    Some((seqs, rows)) => return Ok(self.deliver(shard, to, &seqs, &rows)),
+                    None if to.0 - self.at(shard).0 >= PASSED_OVER_MAX => {
+                        return Ok(self.deliver(shard, to, &[], &Bytes::new()));
+                    }
+                    None => {}
+                },
             }
         }
     }
 
-    fn advance(&mut self, step: &Step) {
-        let (Step::Events { shard, to, .. } | Step::Gap { shard, to, .. }) = step;
-        if let Some(cursor) = self.cursors.iter_mut().find(|cursor| cursor.shard == *shard) {
-            cursor.next = *to;
+    async fn step(&mut self) -> Result<Step, Refusal> {
+        match self.waiting.take() {
+            Some(step) => Ok(step),
+            None => self.subscriber.next().await.map_err(|error| Refusal::Unavailable(error.to_string())),
+        }
+    }
+
+    /// Everything since the last message about the shard, up to `to`.
+    fn deliver(&mut self, shard: ShardId, to: Seq, seqs: &[u64], rows: &Bytes) -> Bytes {
+        let from = self.at(shard);
+        self.advance(shard, to);
+        message::delivery((shard, from, to), seqs, rows, &self.token())
+    }
+
+    fn at(&self, shard: ShardId) -> Seq {
+        let cursor = self.cursors.iter().find(|cursor| cursor.shard == shard);
+        cursor.expect("invariant: a step is of a shard that is followed").next
+    }
+
+    fn advance(&mut self, shard: ShardId, to: Seq) {
+        if let Some(cursor) = self.cursors.iter_mut().find(|cursor| cursor.shard == shard) {
+            cursor.next = to;
         }
     }
 

@@ -1,5 +1,6 @@
 //! `watershed bench`: a node under load; the result is JSON. It starts a node of its own unless told otherwise.
 
+mod cluster;
 mod ingest;
 mod lake;
 mod query;
@@ -20,7 +21,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench ingest --signal logs --compression gzip --json bench/results/logs.json
   watershed bench source segment
   watershed bench tail --rate 20000
-  watershed bench query --events 1000000";
+  watershed bench query --events 1000000
+  watershed bench cluster failover --kills 20";
 
 #[derive(Args)]
 pub(crate) struct Flags {
@@ -50,6 +52,8 @@ enum What {
     Tail(tail::Flags),
     /// Trace lookups and an aggregate.
     Query(query::Flags),
+    /// Several nodes: replication, deaths, growth.
+    Cluster(cluster::Flags),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -92,24 +96,35 @@ impl Subject {
 }
 
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
-    let subject = match (flags.endpoint, flags.pid) {
-        (Some(endpoint), Some(pid)) => Subject { target: Target { endpoint, tenant: None }, pid, spawned: None },
-        _ => Subject::of(spawned::start(&flags.set)?),
-    };
-    let mut result = match flags.what {
-        What::Ingest(flags) => ingest::run(&subject, &flags).await?,
-        What::Source(flags) => source::run(&subject, &flags).await?,
-        What::Tail(flags) => tail::run(&subject, &flags).await?,
-        What::Query(flags) => query::run(&subject, &flags).await?,
+    let (mut result, quorum) = if let What::Cluster(cluster) = &flags.what {
+        (cluster::run(cluster, &flags.set).await?, "two of three")
+    } else {
+        (of_one(&flags).await?, "one")
     };
     result["machine"] = procfs::machine();
-    result["durability"] = "every acknowledgement after fsync (SQLite synchronous=FULL), quorum of one".into();
+    result["durability"] = format!("every acknowledgement after fsync (SQLite synchronous=FULL), quorum of {quorum}").into();
     result["settings"] = flags.set.clone().into();
     let text = serde_json::to_string_pretty(&result).map_err(anyhow::Error::from)? + "\n";
     if let Some(path) = flags.json {
         std::fs::write(path, &text)?;
     }
     Ok(out::data(&text)?)
+}
+
+async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
+    let subject = match (&flags.endpoint, flags.pid) {
+        (Some(endpoint), Some(pid)) => {
+            Subject { target: Target { endpoint: endpoint.clone(), tenant: None }, pid, spawned: None }
+        }
+        _ => Subject::of(spawned::start(&flags.set)?),
+    };
+    match &flags.what {
+        What::Ingest(flags) => ingest::run(&subject, flags).await,
+        What::Source(flags) => source::run(&subject, flags).await,
+        What::Tail(flags) => tail::run(&subject, flags).await,
+        What::Query(flags) => query::run(&subject, flags).await,
+        What::Cluster(flags) => cluster::run(flags, &[]).await,
+    }
 }
 
 /// The value below which `part` of all lie; sorts.

@@ -1,4 +1,4 @@
-//! A node of our own binary, on free ports, over a folder that goes with it.
+//! Nodes of our own binary, on free ports.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -8,14 +8,13 @@ use anyhow::Context as _;
 
 use crate::out::Failure;
 
-/// Ended by its handle when dropped.
-pub(crate) struct Spawned {
+/// A node, ended by its handle when dropped.
+pub(crate) struct Process {
     child: Child,
-    folder: tempfile::TempDir,
     endpoint: String,
 }
 
-impl Spawned {
+impl Process {
     /// Its gRPC address.
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
@@ -24,33 +23,55 @@ impl Spawned {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
 }
 
-impl Drop for Spawned {
+impl Drop for Process {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
     }
 }
 
+/// A node over a folder that goes with it.
+pub(crate) struct Spawned {
+    process: Process,
+    folder: tempfile::TempDir,
+}
+
+impl Spawned {
+    /// Its gRPC address.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.process.endpoint()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
 /// Starts a node in the working directory's file system, not in a memory file system: durability is measured.
 pub(crate) fn start(set: &[String]) -> Result<Spawned, Failure> {
     let folder = tempfile::tempdir_in(".")?;
+    Ok(Spawned { process: launch(folder.path(), set, &[])?, folder })
+}
+
+/// Starts a node over a folder; returns when it serves.
+pub(crate) fn launch(data_dir: &Path, set: &[String], environment: &[(&str, String)]) -> Result<Process, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--data-dir"]).arg(folder.path());
-    set.iter().for_each(|pair| drop(command.args(["--set", pair]).get_args()));
-    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    let mut lines = BufReader::new(child.stderr.take().context("stderr is piped")?).lines();
-    let mut spawned = Spawned { child, folder, endpoint: String::new() };
+    command.args(["serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
+    command.args(set.iter().flat_map(|pair| ["--set", pair])).envs(environment.iter().map(|(name, value)| (name, value)));
+    let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+    let mut process = Process { child, endpoint: String::new() };
+    let mut lines = BufReader::new(process.child.stderr.take().context("stderr is piped")?).lines();
     let found = lines
         .by_ref()
         .map_while(Result::ok)
         .find_map(|line| line.split("OTEL_EXPORTER_OTLP_ENDPOINT=").nth(1).map(str::to_owned));
-    spawned.endpoint = found.context("the node did not start")?;
+    process.endpoint = found.context("the node did not start")?;
     std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    Ok(spawned)
+    Ok(process)
 }

@@ -28,13 +28,16 @@ fn table(status: &StatusResponse) -> String {
     let mut text = format!("watershed {}\n", status.version);
     writeln!(
         text,
-        "{:>5} {:>6} {:>12} {:>12} {:>12} {:>12} {:>10}",
-        "shard", "term", "trimmed", "archived", "tail", "not archived", "hot MiB"
+        "{:>5} {:>9} {:>6} {:>8} {:>6} {:>12} {:>12} {:>12} {:>12} {:>10}",
+        "shard", "role", "leader", "voters", "term", "trimmed", "archived", "tail", "not archived", "hot MiB"
     )
     .expect("invariant: a String takes every write");
-    for ShardStatus { shard, term, trimmed_seq, archived_seq, tail_seq, hot_bytes, .. } in &status.shards {
+    for ShardStatus { shard, term, trimmed_seq, archived_seq, tail_seq, hot_bytes, role, leader_node, voters, .. } in
+        &status.shards
+    {
+        let voters = voters.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
         let (lag, mib) = (tail_seq - archived_seq, *hot_bytes as f64 / 1_048_576.0);
-        writeln!(text, "{shard:>5} {term:>6} {trimmed_seq:>12} {archived_seq:>12} {tail_seq:>12} {lag:>12} {mib:>10.1}")
+        writeln!(text, "{shard:>5} {role:>9} {leader_node:>6} {voters:>8} {term:>6} {trimmed_seq:>12} {archived_seq:>12} {tail_seq:>12} {lag:>12} {mib:>10.1}")
             .expect("invariant: a String takes every write");
     }
     text
@@ -43,13 +46,17 @@ fn table(status: &StatusResponse) -> String {
 fn json(status: &StatusResponse) -> String {
     let shard = |shard: &ShardStatus| {
         serde_json::json!({
-            "shard": shard.shard, "leader": shard.leader, "term": shard.term, "trimmed_seq": shard.trimmed_seq,
+            "shard": shard.shard, "leader": shard.leader, "role": shard.role, "leader_node": shard.leader_node,
+            "voters": shard.voters, "term": shard.term, "trimmed_seq": shard.trimmed_seq,
             "archived_seq": shard.archived_seq, "staged_seq": shard.staged_seq, "tail_seq": shard.tail_seq,
             "hot_bytes": shard.hot_bytes,
         })
     };
     let shards: Vec<_> = status.shards.iter().map(shard).collect();
-    format!("{}\n", serde_json::json!({ "version": status.version, "shards": shards }))
+    let (node, committer) = (status.node, status.control_leader_node);
+    let status =
+        serde_json::json!({ "version": status.version, "node": node, "control_leader_node": committer, "shards": shards });
+    format!("{status}\n")
 }
 
 #[cfg(test)]
@@ -67,7 +74,7 @@ mod tests {
             hot_bytes: 3 << 20,
             ..ShardStatus::default()
         };
-        let text = table(&StatusResponse { version: "0.1.0".into(), shards: vec![shard] });
+        let text = table(&StatusResponse { version: "0.1.0".into(), shards: vec![shard], ..StatusResponse::default() });
         assert_eq!(text.lines().nth(2).unwrap().split_whitespace().collect::<Vec<_>>(), ["2", "3", "1", "5", "9", "4", "3.0"]);
     }
 }

@@ -13,8 +13,10 @@ use super::{ConfigError, Span};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LakeConfig {
-    /// `sqlite` (a file in the data folder) or `rest`.
+    /// `sqlite` (a file), `rest`, or `none`: then everything stays in the shards, as long as their disks have room.
     pub catalog: String,
+    /// SQLite: folder of the catalog, one for all nodes of a cluster; none means `lake` in the data folder.
+    pub dir: String,
     /// `r2` for Cloudflare R2 with its data catalog: fills in what follows from `account`, `bucket` and `token`.
     pub profile: String,
     /// R2: the account id.
@@ -30,6 +32,8 @@ pub struct LakeConfig {
     pub prefix: String,
     /// REST: a bearer token.
     pub token: Secret,
+    /// REST: a file with the token instead.
+    pub token_file: String,
     /// REST: OAuth2 client id.
     pub client_id: String,
     /// REST: OAuth2 client secret.
@@ -87,6 +91,7 @@ impl Default for LakeConfig {
     fn default() -> Self {
         Self {
             catalog: "sqlite".to_owned(),
+            dir: String::new(),
             profile: String::new(),
             account: String::new(),
             bucket: String::new(),
@@ -94,6 +99,7 @@ impl Default for LakeConfig {
             uri: String::new(),
             prefix: String::new(),
             token: Secret::default(),
+            token_file: String::new(),
             client_id: String::new(),
             client_secret: Secret::default(),
             oauth2_uri: String::new(),
@@ -129,6 +135,8 @@ impl Default for S3Config {
 /// Which catalog a node opens.
 #[derive(Clone, Debug)]
 pub(crate) enum Catalog {
+    /// No lake.
+    None,
     /// A file in the data folder; files go under the address, or into the data folder.
     Sqlite(Option<String>),
     /// A server.
@@ -142,8 +150,14 @@ impl LakeConfig {
         match filled.catalog.as_str() {
             "sqlite" => filled.sqlite(),
             "rest" => Ok(Catalog::Rest(filled.rest()?)),
-            _ => range("lake.catalog", "must be sqlite or rest"),
+            "none" => Ok(Catalog::None),
+            _ => range("lake.catalog", "must be sqlite, rest or none"),
         }
+    }
+
+    /// Whether it is this node's own.
+    pub(crate) fn is_in_the_data_folder(&self) -> Result<bool, ConfigError> {
+        Ok(matches!(self.catalog()?, Catalog::Sqlite(_)) && self.dir.is_empty())
     }
 
     /// How buckets are reached.
@@ -153,14 +167,29 @@ impl LakeConfig {
 
     /// With what follows from the profile; what is set stays.
     fn filled(&self) -> Result<Self, ConfigError> {
+        let read = self.with_token()?;
         match self.profile.as_str() {
             "" if !self.account.is_empty() || !self.bucket.is_empty() => {
                 range("lake.profile", "account and bucket are for profile = \"r2\"")
             }
-            "" => Ok(self.clone()),
-            "r2" => self.r2(),
+            "" => Ok(read),
+            "r2" => read.r2(),
             _ => range("lake.profile", "must be r2 or empty"),
         }
+    }
+
+    /// With the token that stands in a file.
+    fn with_token(&self) -> Result<Self, ConfigError> {
+        let mut read = self.clone();
+        if let Some(path) = set(&self.token_file) {
+            if !self.token.is_empty() {
+                return range("lake.token_file", "either a token or a file with it");
+            }
+            let text = std::fs::read_to_string(&path);
+            let text = text.or_else(|error| range("lake.token_file", &format!("{path}: {error}")))?;
+            read.token = Secret::new(text.trim());
+        }
+        Ok(read)
     }
 
     fn r2(&self) -> Result<Self, ConfigError> {
@@ -292,7 +321,7 @@ mod tests {
     fn rest(text: &str) -> rest::Settings {
         match parsed(text).catalog().unwrap() {
             Catalog::Rest(settings) => settings,
-            Catalog::Sqlite(warehouse) => panic!("{warehouse:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -341,6 +370,8 @@ mod tests {
             ("profile = \"r2\"\naccount = \"a\"\nbucket = \"b\"", "lake.token"),
             ("catalog = \"rest\"\nuri = \"https://x\"\nclient_id = \"a\"", "lake.client_secret"),
             ("catalog = \"rest\"\nuri = \"https://x\"\ntoken = \"t\"\nclient_id = \"a\"\nclient_secret = \"b\"", "lake.token"),
+            ("catalog = \"rest\"\nuri = \"https://x\"\ntoken_file = \"/nowhere\"", "lake.token_file"),
+            ("token = \"t\"\ntoken_file = \"/nowhere\"", "lake.token_file"),
             ("[s3]\naccess_key_id = \"a\"", "lake.s3.secret_access_key"),
             ("[s3]\nrequests = 0", "lake.s3.requests"),
             ("[s3]\nretry_timeout = \"10m\"", "lake.s3.retry_timeout"),

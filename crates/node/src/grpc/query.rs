@@ -63,21 +63,32 @@ impl QueryService for Query {
     }
 
     async fn status(&self, _: Request<proto::StatusRequest>) -> Result<Response<proto::StatusResponse>, Status> {
-        let shard = |shard: &watershed_actors::ShardHandle| {
-            let positions = shard.positions();
-            proto::ShardStatus {
-                shard: u32::from(shard.id().0),
-                leader: true,
-                term: shard.term().0,
-                trimmed_seq: positions.trimmed().0,
-                archived_seq: positions.archived().0,
-                staged_seq: positions.staged().0,
-                tail_seq: positions.tail().0,
-                hot_bytes: shard.hot_bytes().unwrap_or_default(),
-            }
+        let shards = self.0.node.replicas().iter().map(shard_status).collect();
+        let (me, leader) = self.0.node.me_and_committer();
+        let response = proto::StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            shards,
+            node: me.0,
+            control_leader_node: leader.map_or(0, |node| node.0),
         };
-        let shards = self.0.node.shards().iter().map(shard).collect();
-        Ok(Response::new(proto::StatusResponse { version: env!("CARGO_PKG_VERSION").to_owned(), shards }))
+        Ok(Response::new(response))
+    }
+}
+
+fn shard_status(replica: &watershed_actors::Replica) -> proto::ShardStatus {
+    let (positions, group) = (replica.positions(), replica.status());
+    proto::ShardStatus {
+        shard: u32::from(replica.id().0),
+        leader: group.role == watershed_cluster::Role::Leader,
+        role: group.role.as_str().to_owned(),
+        leader_node: group.leader.map_or(0, |node| node.0),
+        voters: group.voters.iter().map(|node| node.0).collect(),
+        term: group.term.0,
+        trimmed_seq: positions.trimmed().0,
+        archived_seq: positions.archived().0,
+        staged_seq: positions.staged().0,
+        tail_seq: positions.tail().0,
+        hot_bytes: replica.hot_bytes().unwrap_or_default(),
     }
 }
 

@@ -20,7 +20,7 @@ async fn ready(State(context): State<Context>) -> (StatusCode, String) {
     if context.drain.has_begun() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
-    if context.node.shards().iter().any(|shard| shard.is_full()) {
+    if context.node.replicas().iter().any(watershed_actors::Replica::is_full) {
         return (StatusCode::SERVICE_UNAVAILABLE, "a disk is full\n".to_owned());
     }
     let letters = match context.node.dead_letter_count() {
@@ -44,7 +44,7 @@ fn gauges(context: &Context) {
     metrics::gauge!("watershed_budget_max_bytes").set(budget.max() as f64);
     let letters = context.node.dead_letter_count().map_or(f64::NAN, |letters| letters as f64);
     metrics::gauge!("watershed_dead_letters").set(letters);
-    for shard in context.node.shards() {
+    for shard in context.node.replicas() {
         let (id, positions) = (shard.id().to_string(), shard.positions());
         let lag = positions.tail().0 - positions.archived().0;
         metrics::gauge!("watershed_archive_lag_events", "shard" => id.clone()).set(lag as f64);

@@ -6,18 +6,19 @@ use std::path::Path;
 use anyhow::Context as _;
 use uuid::Uuid;
 
-pub(super) fn of(folder: &Path) -> anyhow::Result<u128> {
-    let path = folder.join("cluster.id");
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        return Ok(text.trim().parse::<Uuid>().with_context(|| path.display().to_string())?.as_u128());
-    }
-    let id = Uuid::new_v4();
-    write_durably(&path, &id.to_string())?;
-    Ok(id.as_u128())
+/// A new name, or the one that the folder had before there were identities of nodes.
+pub(crate) fn draw(folder: &Path) -> String {
+    let before = std::fs::read_to_string(folder.join("cluster.id"));
+    before.map_or_else(|_none| Uuid::new_v4().to_string(), |text| text.trim().to_owned())
+}
+
+/// As it stands in resume tokens.
+pub(crate) fn number(cluster_id: &str) -> anyhow::Result<u128> {
+    Ok(cluster_id.parse::<Uuid>().with_context(|| format!("cluster id {cluster_id}"))?.as_u128())
 }
 
 /// All of it or nothing, and on disk when it returns.
-pub(super) fn write_durably(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_durably(path: &Path, text: &str) -> anyhow::Result<()> {
     let fresh = path.with_extension("new");
     let mut file = std::fs::File::create(&fresh)?;
     file.write_all(text.as_bytes())?;

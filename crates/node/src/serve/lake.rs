@@ -1,6 +1,6 @@
 //! The lake of the settings: a catalog file or a catalog server, over a folder or a bucket.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use watershed_catalog::SqliteCatalog;
@@ -10,19 +10,23 @@ use watershed_lake::{Lake, rest};
 use crate::Config;
 use crate::config::Catalog;
 
-pub(super) async fn open(config: &Config) -> anyhow::Result<Arc<Lake>> {
+pub(super) async fn open(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
     let files = Files::new(config.lake.buckets()?);
     let catalog = match config.lake.catalog()? {
+        Catalog::None => return Ok(None),
         Catalog::Rest(settings) => rest::catalog(&settings, &files).await?,
-        Catalog::Sqlite(warehouse) => Arc::new(embedded(&config.data_dir, warehouse, &files).await?),
+        Catalog::Sqlite(warehouse) => Arc::new(embedded(&folder(config)?, warehouse, &files).await?),
     };
-    Ok(Arc::new(Lake::open(catalog).await?.with_files(files)))
+    Ok(Some(Arc::new(Lake::open(catalog).await?.with_files(files))))
 }
 
-/// A catalog file beside the shards; without a warehouse the Parquet files lie beside it.
-async fn embedded(data_dir: &Path, warehouse: Option<String>, files: &Files) -> anyhow::Result<SqliteCatalog> {
-    let folder = std::path::absolute(data_dir.join("lake"))?;
-    std::fs::create_dir_all(&folder)?;
+fn folder(config: &Config) -> std::io::Result<PathBuf> {
+    std::path::absolute(if config.lake.dir.is_empty() { config.data_dir.join("lake") } else { PathBuf::from(&config.lake.dir) })
+}
+
+/// A catalog file; without a warehouse the Parquet files lie beside it.
+async fn embedded(folder: &Path, warehouse: Option<String>, files: &Files) -> anyhow::Result<SqliteCatalog> {
+    std::fs::create_dir_all(folder)?;
     let warehouse = warehouse.unwrap_or_else(|| format!("file://{}/warehouse", folder.display()));
     Ok(SqliteCatalog::open(&folder.join("catalog.db"), "watershed", &warehouse, files.io()).await?)
 }

@@ -18,16 +18,16 @@ pub(crate) async fn cursors(
         Some(Start::ResumeToken(token)) => resume(token)?,
         _ => Vec::new(),
     };
-    let homes = node.ring().query_shards(tenant, None);
+    let homes = node.fresh_ring().await.map_err(unavailable)?.query_shards(tenant, None);
     let mut cursors = Vec::new();
     for shard in node.shards().iter().filter(|shard| homes.contains(&shard.id())) {
         let known = resumed.iter().find(|cursor| cursor.shard == shard.id()).map(|cursor| cursor.next);
         let next = match (&start, known) {
-            (Some(Start::ResumeToken(_)), Some(next)) => within(shard, next)?,
+            (Some(Start::ResumeToken(_)), Some(next)) => within(shard, next).await?,
             (Some(Start::ResumeToken(_)), None) => Seq::FIRST,
-            (Some(Start::Earliest(_)), _) => shard.positions().trimmed(),
+            (Some(Start::Earliest(_)), _) => shard.read_index().await.map_err(unavailable)?.trimmed(),
             (Some(Start::TimestampUs(from_us)), _) => first_at(shard, tenant, *from_us).await?,
-            (Some(Start::Now(_)) | None, _) => shard.read_index().await.map_err(unavailable)?,
+            (Some(Start::Now(_)) | None, _) => shard.read_index().await.map_err(unavailable)?.tail(),
         };
         cursors.push(Cursor { shard: shard.id(), next });
     }
@@ -38,16 +38,17 @@ fn unavailable(error: ReadError) -> Refusal {
     Refusal::Unavailable(error.to_string())
 }
 
-/// A token from the future belongs to another history of this shard.
-fn within(shard: &ShardHandle, next: Seq) -> Result<Seq, Refusal> {
-    let tail = shard.positions().tail();
+/// A token from the future belongs to another history of this shard. This replica may be behind the one that gave it.
+async fn within(shard: &ShardHandle, next: Seq) -> Result<Seq, Refusal> {
+    let here = shard.positions().tail();
+    let tail = if next <= here { here } else { shard.read_index().await.map_err(unavailable)?.tail() };
     let ahead = || Refusal::Invalid(format!("resume_token: shard {} is at {tail}, the token at {next}", shard.id()));
     if next <= tail { Ok(next) } else { Err(ahead()) }
 }
 
 async fn first_at(shard: &ShardHandle, tenant: &TenantId, from_us: i64) -> Result<Seq, Refusal> {
-    let tail = shard.read_index().await.map_err(unavailable)?;
-    let mut next = shard.positions().trimmed();
+    let now = shard.read_index().await.map_err(unavailable)?;
+    let (tail, mut next) = (now.tail(), now.trimmed());
     while next < tail {
         let request = ScanRequest { tenant: Some(tenant.clone()), min_ts_us: Some(from_us), ..ScanRequest::from(next) };
         let page = match shard.read(request).await {
