@@ -3,6 +3,7 @@
 //! `cargo xtask test` builds the binary and installs the foreign clients first.
 
 pub mod browser;
+pub mod cluster;
 pub mod curl;
 pub mod debezium;
 pub mod otlp;

@@ -27,7 +27,12 @@ impl Exporter {
     /// # Panics
     /// When nobody answers.
     pub async fn connect(endpoint: &str) -> Self {
-        let channel = Channel::from_shared(endpoint.to_owned()).expect("an address").connect().await.expect("connects");
+        Self::over(Channel::from_shared(endpoint.to_owned()).expect("an address").connect().await.expect("connects"))
+    }
+
+    /// Sends over a connection that there is.
+    #[must_use]
+    pub fn over(channel: Channel) -> Self {
         Self { channel, compression: None, tenant: None }
     }
 

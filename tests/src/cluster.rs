@@ -1,0 +1,108 @@
+//! Several `watershed serve` processes that form one cluster.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use crate::server::Server;
+
+/// Nodes by place; `None` where one is down. All of them share a lake.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The processes.
+    pub nodes: Vec<Option<Server>>,
+    dir: PathBuf,
+    addresses: Vec<String>,
+    founders: String,
+}
+
+impl Cluster {
+    /// Starts `count` nodes with their data under `dir`; returns when all of them are ready.
+    ///
+    /// # Panics
+    /// When one does not start.
+    #[must_use]
+    pub fn start(dir: &Path, count: usize) -> Self {
+        std::fs::write(dir.join("secret"), "a secret of a test").expect("a secret");
+        let addresses = free_addresses(count);
+        let mut cluster = Self { nodes: Vec::new(), dir: dir.to_owned(), founders: addresses.join(","), addresses };
+        let all: Vec<usize> = (0..count).collect();
+        cluster.nodes = cluster.start_all(&all);
+        cluster
+    }
+
+    fn start_all(&self, places: &[usize]) -> Vec<Option<Server>> {
+        std::thread::scope(|scope| {
+            let starting: Vec<_> = places.iter().map(|place| scope.spawn(|| self.start_node(*place))).collect();
+            starting.into_iter().map(|one| Some(one.join().expect("it starts"))).collect()
+        })
+    }
+
+    fn start_node(&self, place: usize) -> Server {
+        let (secret, lake) = (self.dir.join("secret"), self.dir.join("lake"));
+        let settings = [
+            ("WATERSHED_CLUSTER_ADDR", self.addresses[place].as_str()),
+            ("WATERSHED_ADVERTISE_ADDR", &self.addresses[place]),
+            ("WATERSHED_JOIN", &self.founders),
+            ("WATERSHED_CLUSTER_SECRET_FILE", secret.to_str().expect("UTF-8")),
+            ("WATERSHED_LAKE_DIR", lake.to_str().expect("UTF-8")),
+            ("WATERSHED_FLUSH_INTERVAL", "2s"),
+        ];
+        let data_dir = self.dir.join(format!("node-{place}"));
+        Server::start_with(&data_dir, &[], &settings).unwrap_or_else(|| panic!("node {place} does not start"))
+    }
+
+    /// Where the nodes reach each other.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// One more node, which joins through the first ones; its place.
+    pub fn add(&mut self) -> usize {
+        self.addresses.extend(free_addresses(1));
+        let place = self.nodes.len();
+        self.nodes.push(Some(self.start_node(place)));
+        place
+    }
+
+    /// SIGTERM, and its end.
+    ///
+    /// # Panics
+    /// When it is down, or does not end well.
+    pub fn end(&mut self, place: usize) {
+        let node = self.nodes[place].take().expect("it is up");
+        node.terminate();
+        assert!(node.ended().success());
+    }
+
+    /// The node at a place.
+    ///
+    /// # Panics
+    /// When it is down.
+    #[must_use]
+    pub fn node(&self, place: usize) -> &Server {
+        self.nodes[place].as_ref().expect("it is up")
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Panics
+    /// When it is down.
+    pub fn kill(&mut self, place: usize) {
+        self.nodes[place].take().expect("it is up").kill();
+    }
+
+    /// Starts those that are down, all at once; returns when they are ready.
+    pub fn start_again(&mut self) {
+        let down: Vec<usize> = (0..self.nodes.len()).filter(|place| self.nodes[*place].is_none()).collect();
+        for (place, node) in down.iter().zip(self.start_all(&down)) {
+            self.nodes[*place] = node;
+        }
+    }
+}
+
+fn free_addresses(count: usize) -> Vec<String> {
+    // Held until all are drawn, so that they differ.
+    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    held.iter().map(|one| one.local_addr().expect("bound").to_string()).collect()
+}

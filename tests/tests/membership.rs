@@ -1,0 +1,156 @@
+//! Nodes come and go: a fourth one takes its share, one that drains gives its own away, a foreign folder stays out.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use watershed_client::{Client, DescribeClusterResponse, Filter, Start};
+use watershed_tests::cluster::Cluster;
+use watershed_tests::otlp::{Exporter, spans};
+use watershed_tests::server::Server;
+use watershed_tests::{number, target, until};
+
+const TENANTS: [&str; 4] = ["default", "acme", "globex", "initech"];
+const COUNT: &str = "SELECT count(DISTINCT span_id) FROM events";
+
+async fn client(cluster: &Cluster, place: usize, tenant: &str) -> Client {
+    cluster.node(place).client().await.with_tenant(tenant).expect("a name")
+}
+
+async fn describe(cluster: &Cluster, place: usize) -> DescribeClusterResponse {
+    cluster.node(place).client().await.cluster().describe().await.expect("answers")
+}
+
+/// Every shard has three voters, and nothing is left to do.
+async fn settled(cluster: &Cluster, place: usize) {
+    until("everything stands where it should", async || {
+        let now = describe(cluster, place).await;
+        let leaders: Vec<_> = now.replicas.iter().filter(|one| one.shard.is_some() && one.leader == one.node).collect();
+        now.next_step.is_empty() && leaders.len() == 4 && leaders.iter().all(|one| one.voters.len() == 3)
+    })
+    .await;
+}
+
+/// Shards that a node votes in.
+async fn holds(cluster: &Cluster, place: usize, node: u64) -> usize {
+    let replicas = describe(cluster, place).await.replicas;
+    let leaders = replicas.iter().filter(|one| one.shard.is_some() && one.leader == one.node);
+    leaders.filter(|one| one.voters.contains(&node)).count()
+}
+
+fn watershed(words: &[&str], cluster: &Cluster, place: usize) -> (bool, String) {
+    let mut command = Command::new(target().join("debug/watershed"));
+    let output = command.args(words).args(["--endpoint", &cluster.node(place).grpc]).output().expect("the binary runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// Sends 20 spans of each tenant to a node, another 20 each round.
+async fn send(cluster: &Cluster, place: usize, round: u64) {
+    for tenant in TENANTS {
+        let exporter = Exporter::connect(&cluster.node(place).grpc).await.with_tenant(tenant);
+        exporter.traces(spans(round * 20, 20)).await.expect("acknowledged");
+    }
+}
+
+async fn everything_is_there(cluster: &Cluster, rounds: i64) {
+    for place in (0..cluster.nodes.len()).filter(|place| cluster.nodes[*place].is_some()) {
+        for tenant in TENANTS {
+            let client = client(cluster, place, tenant).await;
+            assert_eq!(number(&client, COUNT).await, rounds * 20, "{tenant} on node {place}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fourth_node_takes_its_share_and_one_that_drains_gives_its_own_away() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), 3);
+    settled(&cluster, 0).await;
+    send(&cluster, 0, 0).await;
+    let fourth = cluster.add();
+    send(&cluster, fourth, 1).await;
+    until("it holds replicas", async || holds(&cluster, 0, 4).await > 0).await;
+    settled(&cluster, fourth).await;
+    everything_is_there(&cluster, 2).await;
+    for tenant in TENANTS {
+        assert_eq!(followed(&client(&cluster, fourth, tenant).await, 40).await, 40, "a subscription through the new node");
+    }
+
+    let (drained, said) = watershed(&["cluster", "drain", "1"], &cluster, fourth);
+    assert!(drained && holds(&cluster, fourth, 1).await == 0, "{said}");
+    settled(&cluster, fourth).await;
+    send(&cluster, 0, 2).await;
+    everything_is_there(&cluster, 3).await;
+    cluster.end(0);
+    let (removed, said) = watershed(&["cluster", "remove", "1"], &cluster, 1);
+    assert!(removed, "{said}");
+    send(&cluster, 1, 3).await;
+    everything_is_there(&cluster, 4).await;
+    let (_, said) = watershed(&["cluster", "status"], &cluster, 1);
+    assert!(said.contains("removed") && said.contains("everything stands where it should"), "{said}");
+}
+
+async fn followed(client: &Client, count: usize) -> usize {
+    let mut stream = client.subscribe(Filter::default(), Start::Earliest);
+    let mut seen = BTreeSet::new();
+    while seen.len() < count {
+        let item = tokio::time::timeout(Duration::from_secs(30), stream.try_next()).await.expect("it goes on");
+        for (_, event) in item.expect("follows").expect("does not end").events {
+            assert!(seen.insert(event.span_id.expect("a span")), "each once");
+        }
+    }
+    seen.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_make_no_sense_are_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cluster = Cluster::start(dir.path(), 3);
+    settled(&cluster, 0).await;
+    for (words, wanted) in [
+        (&["cluster", "drain", "9"][..], "node: 9 is not known"),
+        (&["cluster", "remove", "2"], "drain it first"),
+        (&["cluster", "transfer-leader", "--shard", "4", "--to", "1"], "shard: 4, must be below 4"),
+        (&["cluster", "transfer-leader", "--shard", "0", "--to", "9"], "9"),
+    ] {
+        let (done, said) = watershed(words, &cluster, 1);
+        assert!(!done && said.contains(wanted), "{words:?}: {said}");
+    }
+    let (done, said) = watershed(&["cluster", "transfer-leader", "--shard", "0", "--to", "2"], &cluster, 2);
+    assert!(done, "{said}");
+    let (done, said) = watershed(&["cluster", "rebalance"], &cluster, 2);
+    assert!(done, "{said}");
+}
+
+#[test]
+fn a_folder_of_another_cluster_is_refused() {
+    let (here, there) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let cluster = Cluster::start(here.path(), 1);
+    Cluster::start(there.path(), 1).end(0);
+    let secret = here.path().join("secret");
+    let settings = [
+        ("WATERSHED_CLUSTER_ADDR", "127.0.0.1:0"),
+        ("WATERSHED_ADVERTISE_ADDR", "127.0.0.1:9"),
+        ("WATERSHED_JOIN", cluster.addresses()[0].as_str()),
+        ("WATERSHED_CLUSTER_SECRET_FILE", secret.to_str().expect("UTF-8")),
+        ("WATERSHED_LAKE_CATALOG", "none"),
+    ];
+    let mut command = Command::new(target().join("debug/watershed"));
+    command.args(["serve", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--data-dir"]);
+    let output = command.arg(there.path().join("node-0")).envs(settings).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("data folder of another cluster"), "{said}");
+}
+
+#[test]
+fn nodes_that_join_need_what_they_share() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let alone = [("WATERSHED_JOIN", "127.0.0.1:9"), ("WATERSHED_ADVERTISE_ADDR", "127.0.0.1:9")];
+    assert!(Server::start_with(dir.path(), &[], &alone).is_none(), "no secret");
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef").expect("written");
+    let own_lake = [alone[0], alone[1], ("WATERSHED_CLUSTER_SECRET_FILE", secret.to_str().expect("UTF-8"))];
+    assert!(Server::start_with(dir.path(), &[], &own_lake).is_none(), "a lake of its own");
+}
