@@ -7,8 +7,8 @@ use watershed_kubelet::environment::{self, Identity};
 use watershed_kubelet::manifest::Manifests;
 use watershed_tests::target;
 
-/// Overlays whose settings the node has today. `xtask deploy` checks the others against the plan.
-const PLAYABLE: [&str; 1] = ["single"];
+/// Overlays that need nothing outside.
+const PLAYABLE: [&str; 2] = ["single", "three-nodes"];
 
 fn rendered(overlay: &str) -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/k8s/overlays").join(overlay);
@@ -44,22 +44,55 @@ fn the_node_takes_the_settings_of_its_manifests() {
     }
 }
 
+/// Plays `overlay` through its steps; what was said.
+fn play(overlay: &str, steps: impl Fn(&Client) -> Vec<String>) -> String {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (manifests, watershed) = (dir.path().join("manifests.yaml"), target().join("debug/watershed"));
+    std::fs::write(&manifests, rendered(overlay)).expect("written");
+    let mut kubelet = Command::new(target().join("debug/kubelet"));
+    kubelet.arg("--manifests").arg(&manifests).arg("--binary").arg(&watershed).arg("--data").arg(dir.path());
+    let output = kubelet.args(["--deadline", "240"]).args(steps(&Client(watershed))).output().expect("kubelet runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// The command line against the service, as steps.
+struct Client(PathBuf);
+
+impl Client {
+    fn run(&self, words: &str) -> String {
+        format!("{} {words} --endpoint http://watershed.watershed.svc:4317", self.0.display())
+    }
+
+    fn send(&self) -> String {
+        format!("exec={}", self.run("send --count 20"))
+    }
+
+    fn count(&self, events: u32) -> String {
+        let query = format!("{} --format csv 'SELECT count(*) AS n FROM events'", self.run("query"));
+        format!("exec=test \"$({query})\" = \"$(printf 'n\\n{events}')\"")
+    }
+}
+
 /// The pod gets another address each time; clients only know the service.
 #[test]
 fn a_pod_that_is_restarted_and_killed_keeps_what_it_acknowledged() {
-    let dir = tempfile::tempdir().expect("a folder");
-    let (manifests, watershed) = (dir.path().join("single.yaml"), target().join("debug/watershed"));
-    std::fs::write(&manifests, rendered("single")).expect("written");
-    let client = format!("{} --endpoint http://watershed.watershed.svc:4317", watershed.display());
-    let client = |words: &str| client.replacen(" --endpoint", &format!(" {words} --endpoint"), 1);
-    let send = format!("exec={}", client("send --count 20"));
-    let count =
-        format!("exec=test \"$({} 'SELECT count(*) AS n FROM events')\" = \"$(printf 'n\\n40')\"", client("query --format csv"));
-    let mut kubelet = Command::new(target().join("debug/kubelet"));
-    kubelet.arg("--manifests").arg(&manifests).arg("--binary").arg(&watershed).arg("--data").arg(dir.path());
-    let steps = [send.as_str(), "restart", &send, "signal=0:KILL", &count];
-    let output = kubelet.args(["--deadline", "120"]).args(steps).output().expect("kubelet runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
+    let steps =
+        |client: &Client| vec![client.send(), "restart".to_owned(), client.send(), "signal=0:KILL".to_owned(), client.count(40)];
+    let said = play("single", steps);
     assert!(said.contains("is ready") && said.contains("ended with exit status: 0"), "{said}");
+}
+
+#[test]
+fn three_pods_are_restarted_one_by_one_and_killed() {
+    let steps = |client: &Client| {
+        let signals = ["signal=0:KILL", "restart", "signal=2:KILL", "delete=1"].map(str::to_owned);
+        let steps = signals
+            .into_iter()
+            .enumerate()
+            .flat_map(|(done, step)| [client.send(), step, client.count(20 * (u32::try_from(done).expect("small") + 1))]);
+        steps.collect()
+    };
+    play("three-nodes", steps);
 }

@@ -23,7 +23,7 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(&folder)?;
     let known = settings::Known::read(root)?;
     let dockerfile = fs::read_to_string(root.join("deploy/Dockerfile"))?;
-    let mut faults = known.faults();
+    let mut faults = Vec::new();
     for overlay in OVERLAYS {
         let yaml = render(root, &root.join("deploy/k8s/overlays").join(overlay))?;
         validate(root, &folder.join(format!("{overlay}.yaml")), &yaml)?;

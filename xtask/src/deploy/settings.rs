@@ -8,9 +8,6 @@ use anyhow::Context as _;
 use watershed_kubelet::environment::{self, Identity};
 use watershed_kubelet::manifest::{Container, Manifests, Source, StatefulSet};
 
-/// Settings that manifests use and the node is yet to learn; what it has learned must leave this list.
-const PLANNED: [&str; 7] = ["cluster_name", "cluster_addr", "advertise_addr", "join", "cluster_secret_file", "zone", "lake"];
-
 const ENV_PREFIX: &str = "WATERSHED_";
 
 /// Names of settings.
@@ -29,14 +26,9 @@ impl Known {
         Ok(Self(body.lines().filter_map(field).collect()))
     }
 
-    pub(super) fn faults(&self) -> Vec<String> {
-        let learned = PLANNED.iter().filter(|name| self.0.contains(**name));
-        learned.map(|name| format!("the node knows {name} now: take it off PLANNED in xtask/src/deploy/settings.rs")).collect()
-    }
-
     /// Names that the node would refuse.
     pub(super) fn strangers(&self, config: &Config) -> Vec<String> {
-        let unknown = |name: &&String| !self.0.contains(*name) && !PLANNED.contains(&name.as_str());
+        let unknown = |name: &&String| !self.0.contains(*name);
         let variables =
             config.variables.keys().filter(unknown).map(|name| format!("{ENV_PREFIX}{} is no setting", name.to_uppercase()));
         let keys = config.file.keys().filter(unknown).map(|name| format!("{name} of the ConfigMap is no setting"));

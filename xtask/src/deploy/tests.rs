@@ -76,9 +76,3 @@ fn each_break_is_found_by_name() {
         assert!(faults.contains(fault), "{right} → {wrong}: wanted {fault:?}, found {faults:?}");
     }
 }
-
-#[test]
-fn a_setting_that_the_node_has_learned_leaves_the_plan() {
-    let known = settings::Known::parse("pub struct Config {\n    pub join: A,\n}\n").expect("a struct");
-    assert_eq!(known.faults().len(), 1);
-}
