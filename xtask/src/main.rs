@@ -96,7 +96,8 @@ const FAILPOINTS: &str = "watershed-cli/failpoints";
 fn test() -> anyhow::Result<()> {
     prepare::prepare(&root())?;
     deploy()?;
-    cargo(&["build", "--workspace", "--bins", "--features", FAILPOINTS])?;
+    // Together: tests have features of their own, and everything below them would be built once with and once without.
+    cargo(&["build", "--workspace", "--bins", "--tests", "--features", FAILPOINTS])?;
     cargo(&["test", "--workspace", "--doc", "--quiet", "--features", FAILPOINTS])?;
     let nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output().is_ok_and(|output| output.status.success());
     if nextest {

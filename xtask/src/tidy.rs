@@ -29,7 +29,7 @@ const ROOMS: &[Room] = &[
     room("pump", &[], &["postgres-protocol"]),
     room(
         "node",
-        &["schema", "sample", "sources", "cluster", "hot", "catalog", "lake", "query", "actors", "client"],
+        &["schema", "sample", "sources", "cluster", "hot", "catalog", "lake", "query", "actors", "peer", "client"],
         &["tonic", "axum", "opentelemetry-proto", "object_store"],
     ),
     room("cli", &["schema", "sources", "node", "client", "pump", "sample"], &["clap", "tonic", "opentelemetry-proto"]),
