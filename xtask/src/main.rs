@@ -48,9 +48,19 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("invariant: xtask lies in the workspace").to_owned()
 }
 
+/// Cargo without what it told this program of its own package: `ring` and all that stands on it are built anew when that changes.
+fn as_from_a_shell() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars().filter(|(name, _)| told(name)) {
+        cargo.env_remove(name);
+    }
+    cargo
+}
+
 fn cargo(words: &[&str]) -> anyhow::Result<()> {
     report(&format!("+ cargo {}", words.join(" ")));
-    let status = Command::new(env!("CARGO")).args(words).current_dir(root()).status()?;
+    let status = as_from_a_shell().args(words).current_dir(root()).status()?;
     anyhow::ensure!(status.success(), "cargo {} failed", words.join(" "));
     Ok(())
 }
@@ -75,7 +85,7 @@ fn tidy() -> anyhow::Result<()> {
 
 fn document() -> anyhow::Result<()> {
     report("+ cargo doc --workspace --no-deps");
-    let status = Command::new(env!("CARGO"))
+    let status = as_from_a_shell()
         .args(["doc", "--workspace", "--no-deps", "--quiet"])
         .env("RUSTDOCFLAGS", "-D warnings")
         .current_dir(root())
