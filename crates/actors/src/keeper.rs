@@ -10,7 +10,7 @@ use crate::StartError;
 use crate::control::ControlHandle;
 use crate::shard::Opening;
 
-const TICK: Duration = Duration::from_millis(200);
+const TICK: Duration = Duration::from_millis(50);
 
 pub(crate) enum Message {
     Tick,

@@ -15,6 +15,8 @@ use super::ControlHandle;
 use crate::operator::Operator;
 
 const TICK: Duration = Duration::from_millis(500);
+/// Steps between two looks at who is there.
+const STEPS_MAX: usize = 8;
 /// A node that has been silent for so long is given up: others get its replicas.
 const GIVEN_UP: Duration = Duration::from_secs(300);
 
@@ -61,15 +63,17 @@ impl State {
         if !self.control.is_leader() {
             return self.heard.clear();
         }
-        let (alive, seen) = (self.alive(), seen(&self.operator.replicas().await));
+        let alive = self.alive();
         if let Err(error) = self.learners(&alive).await {
             tracing::debug!(%error, "a node is not yet told of the cluster");
         }
         let silent = alive.iter().copied().filter(|node| !self.control.is_reachable(*node)).collect();
-        if let Some(step) = next_step(&self.control.view(), &alive, &silent, &seen)
-            && let Err(error) = self.carry_out(step).await
-        {
-            tracing::info!(%error, "the controller tries again");
+        for _ in 0..STEPS_MAX {
+            let seen = seen(&self.operator.replicas().await);
+            let Some(step) = next_step(&self.control.view(), &alive, &silent, &seen) else { return };
+            if let Err(error) = self.carry_out(step).await {
+                return tracing::info!(%error, "the controller tries again");
+            }
         }
     }
 
