@@ -85,6 +85,17 @@ fn a_pod_that_is_restarted_and_killed_keeps_what_it_acknowledged() {
 }
 
 #[test]
+fn three_pods_become_five_and_three_again() {
+    let steps = |client: &Client| {
+        let drain = |pod: &str| format!("exec={}", client.run(&format!("cluster drain {pod}.")));
+        let more = vec![client.send(), "scale=5".to_owned(), client.send(), client.count(40)];
+        let less = vec![drain("watershed-4"), drain("watershed-3"), client.send(), "scale=3".to_owned(), client.count(60)];
+        [more, less].concat()
+    };
+    play("three-nodes", steps);
+}
+
+#[test]
 fn three_pods_are_restarted_one_by_one_and_killed() {
     let steps = |client: &Client| {
         let signals = ["signal=0:KILL", "restart", "signal=2:KILL", "delete=1"].map(str::to_owned);

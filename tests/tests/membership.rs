@@ -111,6 +111,8 @@ async fn commands_that_make_no_sense_are_refused_by_name() {
     settled(&cluster, 0).await;
     for (words, wanted) in [
         (&["cluster", "drain", "9"][..], "node: 9 is not known"),
+        (&["cluster", "drain", "b:1"], "no address begins with b:1"),
+        (&["cluster", "drain", "127."], "several addresses begin with 127."),
         (&["cluster", "remove", "2"], "drain it first"),
         (&["cluster", "transfer-leader", "--shard", "4", "--to", "1"], "shard: 4, must be below 4"),
         (&["cluster", "transfer-leader", "--shard", "0", "--to", "9"], "9"),

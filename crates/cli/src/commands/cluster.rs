@@ -15,6 +15,7 @@ pub(crate) const EXAMPLES: &str = "A new node adds itself: `watershed serve --jo
 Examples:
   watershed cluster status
   watershed cluster drain 4 && watershed cluster remove 4
+  watershed cluster drain watershed-4.
   watershed cluster transfer-leader --shard 7 --to 2";
 
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -69,13 +70,23 @@ enum What {
 struct Node {
     #[command(flatten)]
     target: Target,
-    /// Its number, from `watershed cluster status`.
-    node: u64,
+    /// Its number, or how its address begins; both are in `watershed cluster status`.
+    node: String,
 }
 
 impl Node {
     async fn connect(&self) -> Result<(ClusterAdmin, u64), Failure> {
-        Ok((self.target.connect().await?.cluster(), self.node))
+        let cluster = self.target.connect().await?.cluster();
+        if let Ok(number) = self.node.parse() {
+            return Ok((cluster, number));
+        }
+        let nodes = cluster.describe().await?.nodes;
+        let mut found = nodes.iter().filter(|node| node.state != "removed" && node.address.starts_with(&self.node));
+        match (found.next(), found.next()) {
+            (Some(node), None) => Ok((cluster, node.node)),
+            (None, _) => Err(Failure::refused(&format!("node: no address begins with {}", self.node))),
+            (Some(_), Some(_)) => Err(Failure::refused(&format!("node: several addresses begin with {}", self.node))),
+        }
     }
 }
 
