@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_plan_of_each_kind() {
         let kinds = [Kind::Kill, Kind::Stop, Kind::Partition, Kind::Restart];
-        let bounds = Bounds { duration_ms: 45_000, kinds: kinds.to_vec(), nodes: 3, shards: 4 };
+        let bounds = Bounds { duration_ms: 40_000, kinds: kinds.to_vec(), nodes: 3, shards: 4 };
         let has_all = |seed: &u64| {
             let faults = plan(*seed, &bounds);
             kinds.iter().all(|kind| faults.iter().any(|fault| fault.kind == *kind))

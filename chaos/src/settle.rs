@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use watershed_kubelet::shell::say;
 
 use crate::checker::{Moment, Read};
 use crate::cluster::Cluster;
@@ -22,10 +23,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Waits for `done`; what is not yet so, when it never comes.
 async fn until(what: &str, most: Duration, mut done: impl AsyncFnMut() -> Result<(), String>) -> Result<(), String> {
-    let end = Instant::now() + most;
+    let (begin, end) = (Instant::now(), Instant::now() + most);
     loop {
         match done().await {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                say(&format!("{what}, after {:.1} s", begin.elapsed().as_secs_f64()));
+                return Ok(());
+            }
             Err(why) if Instant::now() > end => return Err(format!("{what} not within {} s: {why}", most.as_secs())),
             Err(_not_yet) => sleep(LOOK_AGAIN).await,
         }

@@ -6,7 +6,7 @@ use std::process::Command;
 /// Its plan has each of the four kinds; see `a_plan_of_each_kind`.
 const SEED: u64 = 14;
 const FAULTS: &str = "kill,stop,partition,restart";
-const DURATION: &str = "45s";
+const DURATION: &str = "40s";
 
 /// Where cargo puts programs: tests lie in `<target>/<profile>/deps`.
 fn target() -> PathBuf {
