@@ -67,6 +67,9 @@ mod tests {
     fn a_line_for_each_shard() {
         let shard = ShardStatus {
             shard: 2,
+            role: "leader".to_owned(),
+            leader_node: 1,
+            voters: vec![1, 2, 3],
             term: 3,
             trimmed_seq: 1,
             archived_seq: 5,
@@ -75,6 +78,7 @@ mod tests {
             ..ShardStatus::default()
         };
         let text = table(&StatusResponse { version: "0.1.0".into(), shards: vec![shard], ..StatusResponse::default() });
-        assert_eq!(text.lines().nth(2).unwrap().split_whitespace().collect::<Vec<_>>(), ["2", "3", "1", "5", "9", "4", "3.0"]);
+        let words: Vec<_> = text.lines().nth(2).unwrap().split_whitespace().collect();
+        assert_eq!(words, ["2", "leader", "1", "1,2,3", "3", "1", "5", "9", "4", "3.0"]);
     }
 }
