@@ -63,12 +63,13 @@ async fn rows_are_right(client: &Client) {
     assert_eq!(texts(client, sql).await, expected);
 }
 
-/// Tables with a key of two columns and without any; equal rows.
+/// Tables with a key of two columns and without any. Not with equal rows: those of a snapshot are two only within one request,
+/// and the engine sends when it likes (`crates/sources/src/cdc/twins.rs`).
 const TABLES: &str = "CREATE TABLE lines (order_id int, line int, sku text, PRIMARY KEY (order_id, line));
     CREATE TABLE visits (who text);
     ALTER TABLE visits REPLICA IDENTITY FULL;
     INSERT INTO lines VALUES (1, 1, 'wool'), (1, 2, 'pins');
-    INSERT INTO visits VALUES ('ann'), ('ann');";
+    INSERT INTO visits VALUES ('amy'), ('ann');";
 /// A transaction over two tables, a key that changes (for Debezium a row goes, another comes), rows of one record of the log,
 /// a message, a truncation.
 const TRAFFIC: &str = "BEGIN; INSERT INTO lines VALUES (2, 1, 'silk'); INSERT INTO visits VALUES ('bob'); COMMIT;
@@ -91,7 +92,7 @@ async fn an_engine_that_dies_before_it_confirms_sends_everything_again() {
     let (client, folder) = (server.client().await, dir.path().join("engine"));
     let with = |more: &[(&'static str, &'static str)]| [&EVERYTHING[..], more].concat();
     Engine::start(&postgres, &server, &folder, 4, &with(&schemas("true"))).ended();
-    assert_eq!(count(&client).await, 4, "two of them are equal");
+    assert_eq!(count(&client).await, 4);
     // An hour: it confirms nothing.
     let never = with(&[("offset.flush.interval.ms", "3600000")]);
     let mut engine = Engine::start(&postgres, &server, &folder, usize::MAX, &[&never[..], &schemas("true")].concat());
@@ -121,7 +122,7 @@ async fn traffic_is_right(client: &Client) {
     let expected = [
         r#"lines.READ {"line":1,"order_id":1} - {"order_id":1,"line":1,"sku":"wool"}"#,
         r#"lines.READ {"line":2,"order_id":1} - {"order_id":1,"line":2,"sku":"pins"}"#,
-        r#"visits.READ - - {"who":"ann"}"#,
+        r#"visits.READ - - {"who":"amy"}"#,
         r#"visits.READ - - {"who":"ann"}"#,
         r#"lines.INSERT {"line":1,"order_id":2} - {"order_id":2,"line":1,"sku":"silk"}"#,
         r#"visits.INSERT - - {"who":"bob"}"#,
