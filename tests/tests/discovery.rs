@@ -49,6 +49,7 @@ async fn reflection_names_every_service() {
         "opentelemetry.proto.collector.metrics.v1.MetricsService",
         "opentelemetry.proto.collector.trace.v1.TraceService",
         "watershed.v1.IngestService",
+        "watershed.v1.ClusterService",
         "watershed.v1.LakeService",
         "watershed.v1.QueryService",
         "watershed.v1.SubscribeService",

@@ -8,10 +8,9 @@ fn good() -> String {
 }
 
 const DOCKERFILE: &str = "FROM a\nUSER 65532:65532\nEXPOSE 4317 4318 4319\nENTRYPOINT [\"/usr/local/bin/watershed\"]\n";
-const SETTINGS: &str = "pub struct Config {\n    pub data_dir: P,\n    pub grpc_addr: A,\n    pub http_addr: A,\n    pub shards: u16,\n    pub drain_timeout: S,\n    pub log_format: S,\n}\n";
 
 fn found(yaml: &str) -> String {
-    let known = settings::Known::parse(SETTINGS).expect("a struct");
+    let known = settings::Known::read(&crate::root()).expect("a struct");
     match Manifests::parse(yaml).and_then(|manifests| faults(&manifests, &known, DOCKERFILE)) {
         Ok(faults) => faults.join("\n"),
         Err(error) => format!("{error:#}"),
