@@ -67,6 +67,10 @@ if not handler.enough.is_set():
     # Threads of Java would keep a run that failed from ending.
     sys.stderr.flush()
     os._exit(1)
-# The engine complains on stderr when it is ended while it waits for more.
-engine.close()
-print(json.dumps({"changes": handler.seen}))
+# The engine complains on stderr when it is ended while it waits for more, and with heartbeats it may take minutes to end:
+# what it sent is confirmed long before.
+closing = threading.Thread(target=engine.close, daemon=True)
+closing.start()
+closing.join(10)
+print(json.dumps({"changes": handler.seen}), flush=True)
+os._exit(0)
