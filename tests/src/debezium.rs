@@ -1,11 +1,39 @@
-//! The engine of Debezium between a PostgreSQL and a node.
+//! The engine of Debezium between a database and a node.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::mariadb::Mariadb;
 use crate::postgres::Postgres;
 use crate::server::Server;
+
+/// What the engine reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Database {
+    /// Debezium's connector, as its messages name it.
+    connector: &'static str,
+    /// On 127.0.0.1.
+    port: u16,
+}
+
+impl From<&Postgres> for Database {
+    fn from(postgres: &Postgres) -> Self {
+        Self { connector: "postgresql", port: postgres.port }
+    }
+}
+
+impl From<&Mariadb> for Database {
+    fn from(mariadb: &Mariadb) -> Self {
+        Self { connector: "mysql", port: mariadb.port }
+    }
+}
+
+/// Settings: whether key and value come in a wrapper that tells their schema, `true` or `false`.
+#[must_use]
+pub fn schemas(with: &str) -> [(&str, &str); 2] {
+    [("key.converter.schemas.enable", with), ("value.converter.schemas.enable", with)]
+}
 
 /// A run of `foreign/send_debezium.py`. Killed by its process id when dropped.
 #[derive(Debug)]
@@ -21,12 +49,13 @@ impl Engine {
     /// # Panics
     /// When it cannot be started.
     #[must_use]
-    pub fn start(postgres: &Postgres, server: &Server, folder: &Path, changes: usize, settings: &[(&str, &str)]) -> Self {
+    pub fn start(from: impl Into<Database>, server: &Server, folder: &Path, changes: usize, settings: &[(&str, &str)]) -> Self {
         fs::create_dir_all(folder).expect("a folder");
+        let Database { connector, port } = from.into();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/send_debezium.py");
         let mut command = Command::new(crate::target().join("foreign/debezium/bin/python"));
         // It writes a log into its working directory.
-        command.current_dir(folder).arg(script).args([&postgres.port.to_string(), &server.http]).arg(folder);
+        command.current_dir(folder).arg(script).args([connector, &port.to_string(), &server.http]).arg(folder);
         command.arg(changes.to_string()).args(settings.iter().map(|(name, value)| format!("{name}={value}")));
         command.stdout(Stdio::null()).stderr(File::create(folder.join("stderr")).expect("a log"));
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}: run `cargo xtask prepare`"));

@@ -1,15 +1,10 @@
 //! Debezium's own engine between a real PostgreSQL and the real node: a snapshot, changes, tombstones, and a crash.
 
 use watershed_client::Client;
-use watershed_tests::debezium::Engine;
+use watershed_tests::debezium::{Engine, schemas};
 use watershed_tests::postgres::Postgres;
 use watershed_tests::server::Server;
 use watershed_tests::{number, texts, until};
-
-/// Whether key and value come in a wrapper that tells their schema.
-fn schemas(with: &'static str) -> [(&'static str, &'static str); 2] {
-    [("key.converter.schemas.enable", with), ("value.converter.schemas.enable", with)]
-}
 
 async fn count(client: &Client) -> i64 {
     number(client, "SELECT count(*) FROM events").await

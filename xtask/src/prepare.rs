@@ -1,5 +1,5 @@
 //! What tests with foreign programs need: pinned Python environments, an Iceberg REST catalog and node modules, in the target
-//! folder; and programs of Debian: a browser, PostgreSQL with wal2json, Java.
+//! folder; and programs of Debian: a browser, PostgreSQL with wal2json, MariaDB, Java.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,10 +63,13 @@ fn node(pins: &Path, folder: &Path) -> anyhow::Result<()> {
 
 /// Programs of Debian that are absent: where tests look for them, and the packages that have them. The browser of playwright
 /// would have to be downloaded.
-const PROGRAMS: [(&str, &[&str]); 4] = [
+const PROGRAMS: [(&str, &[&str]); 6] = [
     ("/usr/bin/chromium", &["chromium", "fonts-dejavu-core"]),
     ("/usr/lib/postgresql/15/bin/postgres", &["postgresql-15"]),
     ("/usr/lib/postgresql/15/lib/wal2json.so", &["postgresql-15-wal2json"]),
+    // Those without `core` would start a service.
+    ("/usr/sbin/mariadbd", &["mariadb-server-core"]),
+    ("/usr/bin/mariadb", &["mariadb-client-core"]),
     ("/usr/bin/java", &["openjdk-17-jre-headless"]),
 ];
 

@@ -51,10 +51,11 @@ fn seeds(source: &Source) -> Vec<Vec<u8>> {
         seeds.push(metrics(&mut random, 8).encode_to_vec());
     }
     if source.name == "cdc" {
-        seeds.extend(["postgres_create_with_schema", "postgres_delete", "mysql_update_with_schema"].map(|name| {
-            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/debezium/{name}.json"));
-            std::fs::read(path).unwrap()
-        }));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/debezium");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        files.sort();
+        seeds.extend(files.into_iter().map(|path| std::fs::read(path).unwrap()));
     }
     seeds
 }
