@@ -3,10 +3,14 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::mariadb::Mariadb;
 use crate::postgres::Postgres;
 use crate::server::Server;
+
+/// Java alone takes half a minute to start on a machine with other work.
+const END_DEADLINE: Duration = Duration::from_secs(180);
 
 /// What the engine reads.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +75,17 @@ impl Engine {
     /// Waits until it has sent what it was to send.
     ///
     /// # Panics
-    /// When it fails.
+    /// When it fails, or does not end: then fewer changes came than were to.
     pub fn ended(mut self) {
-        assert!(self.child.wait().expect("it ends").success(), "{}", self.said());
+        let end = Instant::now() + END_DEADLINE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("it can be asked") {
+                break status;
+            }
+            assert!(Instant::now() < end, "the engine waits for more: {}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        assert!(status.success(), "{}", self.said());
     }
 
     /// What all runs in its folder sent, a line for each record.
