@@ -57,6 +57,17 @@ impl Cluster {
         &self.addresses
     }
 
+    /// Where a node keeps its replicas.
+    #[must_use]
+    pub fn replicas(&self, place: usize) -> PathBuf {
+        self.dir.join(format!("node-{place}/shards"))
+    }
+
+    /// Gives a node that is down another address.
+    pub fn move_away(&mut self, place: usize) {
+        self.addresses[place] = free_addresses(1).remove(0);
+    }
+
     /// One more node, which joins through the first ones; its place.
     pub fn add(&mut self) -> usize {
         self.addresses.extend(free_addresses(1));

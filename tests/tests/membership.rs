@@ -92,6 +92,72 @@ async fn a_fourth_node_takes_its_share_and_one_that_drains_gives_its_own_away() 
     assert!(said.contains("removed") && said.contains("everything stands where it should"), "{said}");
 }
 
+/// Its own are given up only after five minutes of silence, unless somebody says that it is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_node_that_is_removed_is_replaced_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), 3);
+    settled(&cluster, 0).await;
+    send(&cluster, 0, 0).await;
+    cluster.add();
+    until("it holds replicas", async || holds(&cluster, 0, 4).await > 0).await;
+    settled(&cluster, 0).await;
+    let nodes = describe(&cluster, 0).await.nodes;
+    let victim = nodes.iter().find(|node| node.address == cluster.addresses()[1]).expect("known").node;
+    cluster.kill(1);
+    until("the others miss it", async || {
+        describe(&cluster, 0).await.nodes.iter().any(|node| node.node == victim && !node.reachable)
+    })
+    .await;
+    let (removed, said) = watershed(&["cluster", "remove", &victim.to_string()], &cluster, 0);
+    assert!(removed, "{said}");
+    settled(&cluster, 0).await;
+    assert_eq!(holds(&cluster, 0, victim).await, 0, "its places are taken");
+    send(&cluster, 3, 1).await;
+    everything_is_there(&cluster, 2).await;
+}
+
+/// It holds every shard alone at the beginning of its control log, which it reads again when it starts. A folder in the file's
+/// place shows that it does not even open one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_founder_that_gave_a_shard_away_does_not_take_it_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), 3);
+    settled(&cluster, 0).await;
+    send(&cluster, 0, 0).await;
+    cluster.add();
+    until("the founder holds less than all", async || holds(&cluster, 3, 1).await < 4).await;
+    settled(&cluster, 3).await;
+    let gone: Vec<_> =
+        (0..4).map(|shard| cluster.replicas(0).join(format!("shard-{shard}.db"))).filter(|file| !file.exists()).collect();
+    assert!(!gone.is_empty(), "what is elsewhere is deleted");
+    cluster.kill(0);
+    gone.iter().for_each(|file| std::fs::create_dir(file).expect("a folder"));
+    cluster.start_again();
+    send(&cluster, 0, 1).await;
+    everything_is_there(&cluster, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_comes_back_elsewhere_is_found() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start(dir.path(), 3);
+    settled(&cluster, 0).await;
+    send(&cluster, 0, 0).await;
+    cluster.kill(2);
+    cluster.move_away(2);
+    cluster.start_again();
+    let address = cluster.addresses()[2].clone();
+    until("the others know where it is", async || {
+        let nodes = describe(&cluster, 0).await.nodes;
+        nodes.iter().any(|node| node.address == address && node.reachable)
+    })
+    .await;
+    settled(&cluster, 2).await;
+    send(&cluster, 2, 1).await;
+    everything_is_there(&cluster, 2).await;
+}
+
 async fn followed(client: &Client, count: usize) -> usize {
     let mut stream = client.subscribe(Filter::default(), Start::Earliest);
     let mut seen = BTreeSet::new();

@@ -20,12 +20,12 @@ use crate::shard::{Opening, propose};
 use crate::store::Disk;
 use crate::{Ask, StartError};
 
-pub(crate) use controller::{Message as ControllerMessage, seen, start as start_controller};
+pub(crate) use controller::{Controller, seen};
 
 const FOUND_DEADLINE: Duration = Duration::from_secs(10);
 const FRESH_DEADLINE: Duration = Duration::from_secs(5);
-/// Between two tries to tell the cluster where this node is.
-const TELL_AGAIN: Duration = Duration::from_secs(1);
+/// Between two tries to tell the cluster something.
+const TELL_AGAIN: Duration = Duration::from_millis(200);
 const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The control group from this node. Cheap to clone.
@@ -110,7 +110,7 @@ impl ControlHandle {
             let command = Command::Spread(SpreadTenant { tenant: tenant.as_str().to_owned() });
             while let Err(error) = self.propose(command.clone()).await {
                 tracing::info!(%tenant, %error, "waiting for the control group");
-                tokio::time::sleep(FOUND_DEADLINE / 100).await;
+                tokio::time::sleep(TELL_AGAIN).await;
             }
         }
         let all = self.wait_for(|view| tenants.iter().all(|tenant| view.spread.contains(tenant))).await;
@@ -179,9 +179,10 @@ impl ControlHandle {
         others.map(|(id, node)| (*id, (node.state != NodeState::Removed).then(|| node.address.clone()))).collect()
     }
 
-    /// Whether a shard stands on this node alone.
+    /// Whether a shard stands on this node alone, as it does until others join. The view alone does not say so: at the
+    /// beginning of its log everything stands on the founder, and a group that others have taken over is not founded again.
     pub(crate) fn holds_alone(&self, shard: ShardId) -> bool {
-        self.view().replicas_of(shard) == [self.route.me]
+        self.is_alone() && self.view().replicas_of(shard) == [self.route.me]
     }
 
     pub(crate) async fn stop(&self) {

@@ -2,37 +2,22 @@
 
 use std::time::Duration;
 
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+use ractor::ActorProcessingErr;
 use watershed_cluster::ControlView;
 use watershed_schema::ShardId;
 
 use crate::StartError;
 use crate::control::ControlHandle;
 use crate::shard::Opening;
-
-const TICK: Duration = Duration::from_millis(50);
-
-pub(crate) enum Message {
-    Tick,
-}
-
-impl ractor::Message for Message {}
+use crate::tick::Tick;
 
 /// Keeps this node's replicas as the control group wants them.
-#[derive(Clone)]
 pub(crate) struct Keeper {
     pub(crate) opening: Opening,
     pub(crate) control: ControlHandle,
 }
 
-struct KeeperActor;
-
 impl Keeper {
-    /// Starts it under `supervisor`.
-    pub(crate) async fn start(self, supervisor: ActorCell) -> Result<ActorRef<Message>, ractor::SpawnErr> {
-        Ok(KeeperActor::spawn_linked(None, KeeperActor, self, supervisor).await?.0)
-    }
-
     /// Opens what is missing.
     pub(crate) async fn open(&self) -> Result<(), StartError> {
         let (view, me) = (self.control.view(), self.opening.me);
@@ -63,19 +48,11 @@ impl Keeper {
     }
 }
 
-impl Actor for KeeperActor {
-    type Msg = Message;
-    type State = Keeper;
-    type Arguments = Keeper;
+impl Tick for Keeper {
+    const EVERY: Duration = Duration::from_millis(50);
 
-    async fn pre_start(&self, myself: ActorRef<Message>, keeper: Keeper) -> Result<Keeper, ActorProcessingErr> {
-        drop(myself.send_interval(TICK, || Message::Tick));
-        Ok(keeper)
-    }
-
-    async fn handle(&self, _: ActorRef<Message>, Message::Tick: Message, keeper: &mut Keeper) -> Result<(), ActorProcessingErr> {
-        keeper.open().await?;
-        keeper.close().await?;
-        Ok(())
+    async fn tick(&mut self) -> Result<(), ActorProcessingErr> {
+        self.open().await?;
+        Ok(self.close().await?)
     }
 }

@@ -18,6 +18,7 @@ mod status;
 mod store;
 mod subscriber;
 mod supervisor;
+mod tick;
 
 pub use budget::{Budget, Busy, Permit};
 pub use gateway::Gateway;

@@ -15,15 +15,16 @@ use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, Replayed};
 use watershed_schema::{Column, EventBatch, GroupId, NodeId, Row, ShardId, TenantId, Value};
 
 use crate::archive::ArchiverHandle;
-use crate::control::{ControlHandle, ControllerMessage, start_controller};
+use crate::control::{ControlHandle, Controller};
 use crate::ingest::{Ingest, Ingested};
-use crate::keeper::{Keeper, Message as KeeperMessage};
+use crate::keeper::Keeper;
 use crate::operator::Operator;
 use crate::peers::Alone;
 use crate::route::Route;
 use crate::shard::{AppendError, Appended, Opening, ReadError, Replica, ShardHandle, ShardSettings};
 use crate::subscriber::{Cursor, Subscriber};
 use crate::supervisor::{self, Supervisor};
+use crate::tick::{Now, Tick as _};
 use crate::{Budget, Gateway, Peers, Permit};
 
 /// Replicas that a shard has, as soon as there are so many nodes.
@@ -122,8 +123,8 @@ pub struct Node {
 struct Inner {
     gateway: Gateway,
     control: ControlHandle,
-    keeper: ActorRef<KeeperMessage>,
-    controller: ActorRef<ControllerMessage>,
+    keeper: ActorRef<Now>,
+    controller: ActorRef<Now>,
     operator: Operator,
     shards: Arc<Shards>,
     ingest: Ingest,
@@ -158,7 +159,7 @@ impl Node {
         let keeper = keeper.start(supervisor.get_cell()).await?;
         let shards = Arc::new(Shards::new(&opening, &control));
         let operator = Operator::new(control.clone(), shards.handles.clone());
-        let controller = start_controller(control.clone(), operator.clone(), supervisor.get_cell()).await?;
+        let controller = Controller::new(control.clone(), operator.clone()).start(supervisor.get_cell()).await?;
         control.spread(&settings.high_volume).await?;
         shards.ready().await;
         let archiver = match lake {
@@ -308,7 +309,7 @@ impl Node {
     }
 }
 
-/// The control group, once it knows this node.
+/// The control group, once it knows this node and this node knows all that it decided: nothing is opened by an old entry.
 async fn join(opening: &Opening, founding: Option<FoundCluster>) -> Result<ControlHandle, StartError> {
     let control = ControlHandle::open(opening, founding.is_some()).await?;
     if let Some(found) = founding.filter(|_| control.is_alone()) {
@@ -318,6 +319,10 @@ async fn join(opening: &Opening, founding: Option<FoundCluster>) -> Result<Contr
     let known = control.wait_for(|view| view.nodes.contains_key(&opening.me)).await;
     known.ok_or_else(|| StartError::Control("the replica stopped".to_owned()))?;
     control.tell_peers().await;
+    while let Err(error) = control.fresh().await {
+        tracing::info!(%error, "waiting for the control group");
+        tokio::time::sleep(READY_AGAIN).await;
+    }
     Ok(control)
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef};
+use ractor::ActorProcessingErr;
 use watershed_cluster::{GroupError, Seen, Step, next_step};
 use watershed_schema::proto::control_command::Command;
 use watershed_schema::proto::{AssignShard, NodeState, ReplicaStatus};
@@ -13,43 +13,31 @@ use watershed_schema::{GroupId, NodeId, ShardId};
 
 use super::ControlHandle;
 use crate::operator::Operator;
+use crate::tick::Tick;
 
-const TICK: Duration = Duration::from_millis(500);
 /// Steps between two looks at who is there.
 const STEPS_MAX: usize = 8;
 /// A node that has been silent for so long is given up: others get its replicas.
 const GIVEN_UP: Duration = Duration::from_secs(300);
 
-pub(crate) enum Message {
-    Tick,
-}
-
-impl ractor::Message for Message {}
-
-struct ControllerActor;
-
-pub(crate) struct State {
+pub(crate) struct Controller {
     control: ControlHandle,
     operator: Operator,
     /// When a node was last connected.
     heard: BTreeMap<NodeId, Instant>,
 }
 
-/// Starts it under `supervisor`.
-pub(crate) async fn start(
-    control: ControlHandle,
-    operator: Operator,
-    supervisor: ActorCell,
-) -> Result<ActorRef<Message>, ractor::SpawnErr> {
-    let state = State { control, operator, heard: BTreeMap::new() };
-    Ok(ControllerActor::spawn_linked(None, ControllerActor, state, supervisor).await?.0)
-}
+impl Controller {
+    pub(crate) fn new(control: ControlHandle, operator: Operator) -> Self {
+        Self { control, operator, heard: BTreeMap::new() }
+    }
 
-impl State {
-    /// Nodes that answer, or have not been silent for long enough.
+    /// Nodes that answer, or have not been silent for long enough; not those that were removed.
     fn alive(&mut self) -> BTreeSet<NodeId> {
-        let now = Instant::now();
-        for (node, _) in self.control.view().nodes.iter().filter(|(_, known)| known.state != NodeState::Removed) {
+        let (now, view) = (Instant::now(), self.control.view());
+        let is_member = |node: &NodeId| view.nodes.get(node).is_some_and(|known| known.state != NodeState::Removed);
+        self.heard.retain(|node, _| is_member(node));
+        for node in view.nodes.keys().filter(|node| is_member(node)) {
             let heard = self.heard.entry(*node).or_insert(now);
             if self.control.is_reachable(*node) {
                 *heard = now;
@@ -58,7 +46,7 @@ impl State {
         self.heard.iter().filter(|(_, heard)| heard.elapsed() < GIVEN_UP).map(|(node, _)| *node).collect()
     }
 
-    async fn tick(&mut self) {
+    async fn look(&mut self) {
         self.control.tell_peers().await;
         if !self.control.is_leader() {
             return self.heard.clear();
@@ -122,18 +110,11 @@ pub(crate) fn seen(replicas: &[ReplicaStatus]) -> BTreeMap<GroupId, Seen> {
     leaders.into_iter().map(|(group, replica)| (group, of(replica))).collect()
 }
 
-impl Actor for ControllerActor {
-    type Msg = Message;
-    type State = State;
-    type Arguments = State;
+impl Tick for Controller {
+    const EVERY: Duration = Duration::from_millis(500);
 
-    async fn pre_start(&self, myself: ActorRef<Message>, state: State) -> Result<State, ActorProcessingErr> {
-        drop(myself.send_interval(TICK, || Message::Tick));
-        Ok(state)
-    }
-
-    async fn handle(&self, _: ActorRef<Message>, Message::Tick: Message, state: &mut State) -> Result<(), ActorProcessingErr> {
-        Box::pin(state.tick()).await;
+    async fn tick(&mut self) -> Result<(), ActorProcessingErr> {
+        self.look().await;
         Ok(())
     }
 }

@@ -41,7 +41,7 @@ impl Mirror {
     /// Follows the shard for as long as somebody listens.
     pub(super) fn watch(self: &Arc<Self>, shard: &ShardHandle) -> watch::Receiver<Positions> {
         let receiver = self.positions.subscribe();
-        if !self.is_asking.swap(true, Ordering::AcqRel) {
+        if !self.is_asking.swap(true, Ordering::SeqCst) {
             let (mirror, shard) = (Arc::clone(self), shard.clone());
             tokio::spawn(async move { mirror.follow(&shard).await });
         }
@@ -49,12 +49,18 @@ impl Mirror {
     }
 
     async fn follow(&self, shard: &ShardHandle) {
-        while self.positions.receiver_count() > 0 {
-            match shard.tail_elsewhere(self.positions().tail()).await {
-                Ok(now) => self.heard(now),
-                Err(_again) => sleep(AFTER_AN_ERROR).await,
+        loop {
+            while self.positions.receiver_count() > 0 {
+                match shard.tail_elsewhere(self.positions().tail()).await {
+                    Ok(now) => self.heard(now),
+                    Err(_again) => sleep(AFTER_AN_ERROR).await,
+                }
+            }
+            self.is_asking.store(false, Ordering::SeqCst);
+            // Who came in between took it for asking still.
+            if self.positions.receiver_count() == 0 || self.is_asking.swap(true, Ordering::SeqCst) {
+                return;
             }
         }
-        self.is_asking.store(false, Ordering::Release);
     }
 }
