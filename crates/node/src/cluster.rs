@@ -5,6 +5,7 @@ mod join;
 mod parts;
 mod peers;
 mod rests;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -20,16 +21,18 @@ use peers::{Answers, FabricPeers};
 
 /// Replicas of a shard, as soon as there are so many nodes.
 const REPLICAS: u32 = 3;
+/// Number of the node that founds a cluster.
+const FOUNDER: u64 = 1;
 /// How the secret of `deploy/k8s` begins.
 const PLACEHOLDER: &str = "replace-me";
 
 /// Finds or makes the node's place in its cluster; a node that joins nobody founds one of its own.
 pub(crate) async fn membership(config: &Config, shards: u16) -> anyhow::Result<Membership> {
     let identity = match Identity::read(&config.data_dir)? {
-        Some(identity) => identity,
-        None => first_start(config).await.context("join")?,
+        Some(identity) if identity.has_joined() => identity,
+        begun => first_start(config, begun).await.context("join")?,
     };
-    let founding = (identity.node == 1).then(|| FoundCluster {
+    let founding = (identity.node == FOUNDER).then(|| FoundCluster {
         cluster_id: identity.cluster_id.clone(),
         shards: u32::from(shards),
         replicas: REPLICAS,
@@ -41,22 +44,20 @@ pub(crate) async fn membership(config: &Config, shards: u16) -> anyhow::Result<M
     if config.join.is_empty() {
         return Ok(Membership { me, gateway, peers: Arc::new(watershed_actors::Alone), founding, who });
     }
-    let settings = PeerConfig { me, cluster_id: identity.cluster_id, ..peer_config(config)? };
+    let settings = peer_config(config, me, identity.cluster_id)?;
     let fabric = Fabric::start(settings, Arc::new(Answers::new(gateway.clone()))).await.context("cluster_addr")?;
     let peers = Arc::new(FabricPeers::new(fabric, me));
     peers.seek(config.join.clone()).await.with_context(|| format!("data_dir {}", config.data_dir.display()))?;
     Ok(Membership { me, gateway, peers, founding, who })
 }
 
-async fn first_start(config: &Config) -> anyhow::Result<Identity> {
-    let join_id = uuid::Uuid::new_v4().simple().to_string();
-    let found = || Identity { join_id: join_id.clone(), node: 1, cluster_id: crate::serve::cluster_id::draw(&config.data_dir) };
-    let identity = if config.join.is_empty() {
-        found()
-    } else {
-        let is_first = config.join.first() == Some(&config.advertise_addr);
-        let joined = join::join(config, &who(config, &join_id), is_first).await?;
-        joined.map_or_else(found, |(node, cluster_id)| Identity { join_id: join_id.clone(), node: node.0, cluster_id })
+/// The folder has its name before anybody is asked: who dies while it joins is not taken for another node the next time.
+async fn first_start(config: &Config, begun: Option<Identity>) -> anyhow::Result<Identity> {
+    let mut identity = begun.unwrap_or_else(Identity::draw);
+    identity.write(&config.data_dir)?;
+    (identity.node, identity.cluster_id) = match join::join(config, &who(config, &identity.join_id)).await? {
+        Some((node, cluster_id)) => (node.0, cluster_id),
+        None => (FOUNDER, crate::serve::cluster_id::draw(&config.data_dir)),
     };
     identity.write(&config.data_dir)?;
     Ok(identity)
@@ -66,16 +67,16 @@ fn who(config: &Config, join_id: &str) -> JoinNode {
     JoinNode { join_id: join_id.to_owned(), address: config.advertise_addr.clone(), zone: config.zone.clone() }
 }
 
-fn peer_config(config: &Config) -> anyhow::Result<PeerConfig> {
+fn peer_config(config: &Config, me: NodeId, cluster_id: String) -> anyhow::Result<PeerConfig> {
     let path = &config.cluster_secret_file;
     let secret = std::fs::read_to_string(path).with_context(|| format!("cluster_secret_file {}", path.display()))?;
     if secret.starts_with(PLACEHOLDER) {
         tracing::warn!(file = %path.display(), "everybody can read the secret of the example: make one of your own");
     }
     Ok(PeerConfig {
-        me: NodeId(1),
+        me,
         cluster: config.cluster_name.clone(),
-        cluster_id: String::new(),
+        cluster_id,
         listen: config.cluster_addr,
         advertise: Some(config.advertise_addr.clone()),
         security: Security::Secret(secret.trim().to_owned()),

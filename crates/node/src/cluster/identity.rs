@@ -13,13 +13,22 @@ const FILE: &str = "node.json";
 pub(super) struct Identity {
     /// The folder's random name.
     pub(super) join_id: String,
-    /// Its number in the cluster.
+    /// Its number in the cluster; 0 while it joins.
     pub(super) node: u64,
-    /// The cluster's random name.
+    /// The cluster's random name; empty while it joins.
     pub(super) cluster_id: String,
 }
 
 impl Identity {
+    /// Of a folder that belongs to no cluster yet.
+    pub(super) fn draw() -> Self {
+        Self { join_id: uuid::Uuid::new_v4().simple().to_string(), node: 0, cluster_id: String::new() }
+    }
+
+    pub(super) fn has_joined(&self) -> bool {
+        self.node > 0
+    }
+
     pub(super) fn read(folder: &Path) -> anyhow::Result<Option<Self>> {
         let path = folder.join(FILE);
         match std::fs::read(&path) {

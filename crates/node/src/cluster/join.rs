@@ -11,7 +11,7 @@ use futures::future::join_all;
 use prost::Message as _;
 use tokio::time::sleep;
 use watershed_actors::Ask;
-use watershed_peer::{Config as PeerConfig, Fabric, Refused, Request, Service};
+use watershed_peer::{Fabric, Refused, Request, Service};
 use watershed_schema::proto::{JoinNode, PeerAnswer};
 use watershed_schema::{GroupId, NodeId};
 
@@ -40,21 +40,23 @@ enum Said {
     Nothing,
 }
 
-/// The number and the cluster. `None`: all the others look for one, too, and this node founds it. One that is silent may
-/// know a cluster: a second one would not know what the first acknowledged.
-pub(super) async fn join(config: &Config, who: &JoinNode, may_found: bool) -> anyhow::Result<Option<(NodeId, String)>> {
+/// The number and the cluster. `None`: this node founds it.
+pub(super) async fn join(config: &Config, who: &JoinNode) -> anyhow::Result<Option<(NodeId, String)>> {
+    if config.join.is_empty() {
+        return Ok(None);
+    }
+    let may_found = config.join.first() == Some(&config.advertise_addr);
     let random = uuid::Uuid::new_v4().as_u64_pair().0 >> 16;
-    let settings = PeerConfig { me: NodeId(NAMELESS + random), ..super::peer_config(config)? };
+    let settings = super::peer_config(config, NodeId(NAMELESS + random), String::new())?;
     let fabric = Fabric::start(settings, Arc::new(Nameless)).await?;
     let mut quiet = 0_u32;
     let joined = loop {
         let others = config.join.iter().filter(|address| **address != config.advertise_addr);
         let said = join_all(others.map(|address| ask(&fabric, address, who))).await;
-        if let Some(joined) = said.iter().find_map(Said::joined) {
-            break Some(joined);
-        }
-        if may_found && said.iter().all(|said| matches!(said, Said::Nameless)) {
-            break None;
+        match decided(said, may_found) {
+            Decision::Join(node, cluster_id) => break Some((node, cluster_id)),
+            Decision::Found => break None,
+            Decision::AskAgain => {}
         }
         if quiet.is_multiple_of(20) {
             tracing::info!(of = ?config.join, "nobody has taken this node in yet");
@@ -66,10 +68,22 @@ pub(super) async fn join(config: &Config, who: &JoinNode, may_found: bool) -> an
     Ok(joined)
 }
 
-impl Said {
-    fn joined(&self) -> Option<(NodeId, String)> {
-        if let Self::Joined(node, cluster_id) = self { Some((*node, cluster_id.clone())) } else { None }
-    }
+#[derive(Debug, PartialEq)]
+enum Decision {
+    Join(NodeId, String),
+    Found,
+    AskAgain,
+}
+
+/// What follows from the words of all the others. A cluster is founded only when all of them look for one, too: who is
+/// silent may know one already, and a second one would not know what the first acknowledged.
+fn decided(said: Vec<Said>, may_found: bool) -> Decision {
+    let all_look = said.iter().all(|said| matches!(said, Said::Nameless));
+    let joined = said.into_iter().find_map(|said| match said {
+        Said::Joined(node, cluster_id) => Some(Decision::Join(node, cluster_id)),
+        Said::Nameless | Said::Nothing => None,
+    });
+    joined.unwrap_or(if may_found && all_look { Decision::Found } else { Decision::AskAgain })
 }
 
 async fn ask(fabric: &Fabric, address: &str, who: &JoinNode) -> Said {
@@ -93,4 +107,24 @@ async fn try_ask(fabric: &Fabric, address: &str, who: &JoinNode) -> anyhow::Resu
     let answer = PeerAnswer::decode(answer)?;
     anyhow::ensure!(answer.refusal.is_none() && answer.node > 0, "{}", answer.refusal.unwrap_or_default().text);
     Ok(Said::Joined(NodeId(answer.node), answer.cluster_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined() -> Said {
+        Said::Joined(NodeId(4), "c".to_owned())
+    }
+
+    #[test]
+    fn a_cluster_is_founded_only_when_all_others_look_for_one() {
+        assert_eq!(decided(vec![Said::Nameless, Said::Nameless], true), Decision::Found);
+        assert_eq!(decided(vec![], true), Decision::Found, "there are no others");
+        assert_eq!(decided(vec![Said::Nameless, Said::Nothing], true), Decision::AskAgain, "the silent one may know a cluster");
+        assert_eq!(decided(vec![Said::Nameless, Said::Nameless], false), Decision::AskAgain, "the first of the list does that");
+        for others in [vec![Said::Nothing, joined()], vec![joined(), Said::Nameless]] {
+            assert_eq!(decided(others, true), Decision::Join(NodeId(4), "c".to_owned()));
+        }
+    }
 }

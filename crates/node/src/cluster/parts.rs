@@ -2,20 +2,17 @@
 //!
 //! One part is on its way at a time, so heartbeats pass between them.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use watershed_schema::NodeId;
+
+use super::waiting::Waiting;
 
 /// Kind of a part; the inner call's stands in its head.
 pub(super) const PART: u8 = 100;
 /// Bytes of a part.
 pub(super) const PART_BYTES: usize = 192 * 1024;
-/// Bytes of calls that wait for their last part.
-const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
-const WAIT_MAX: Duration = Duration::from_secs(30);
 const HEAD_BYTES: usize = 8 + 4 + 4 + 1;
 
 /// The parts of a call.
@@ -34,13 +31,7 @@ pub(super) fn cut(id: u64, kind: u8, body: &Bytes) -> impl Iterator<Item = Bytes
 
 /// Calls that are not whole yet.
 #[derive(Default)]
-pub(super) struct Parts(Mutex<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    calls: BTreeMap<(NodeId, u64), (Instant, BytesMut)>,
-    bytes: usize,
-}
+pub(super) struct Parts(Mutex<Waiting<BytesMut>>);
 
 impl Parts {
     /// Takes a part; the call's kind and body when it was the last.
@@ -50,15 +41,10 @@ impl Parts {
         }
         let (id, total, at, kind) = (part.get_u64(), part.get_u32() as usize, part.get_u32() as usize, part.get_u8());
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.forget_old();
         if at == 0 {
-            if waiting.bytes + total > WAITING_BYTES_MAX {
-                return Err(format!("{total} bytes more than {WAITING_BYTES_MAX} wait for their parts"));
-            }
-            waiting.bytes += total;
-            waiting.calls.insert((from, id), (Instant::now(), BytesMut::with_capacity(total)));
+            waiting.insert((from, id), total, BytesMut::new())?;
         }
-        let (_, body) = waiting.calls.get_mut(&(from, id)).ok_or("a part of a call that is not known")?;
+        let body = waiting.get_mut((from, id)).ok_or("a part of a call that is not known")?;
         if body.len() != at || at + part.len() > total {
             return Err(format!("a part at {at}, expected at {}", body.len()));
         }
@@ -66,19 +52,7 @@ impl Parts {
         if body.len() < total {
             return Ok(None);
         }
-        let whole = waiting.calls.remove(&(from, id)).map(|(_, body)| body.freeze()).unwrap_or_default();
-        waiting.bytes -= whole.len();
-        Ok(Some((kind, whole)))
-    }
-}
-
-impl Waiting {
-    fn forget_old(&mut self) {
-        let old: Vec<_> = self.calls.iter().filter(|(_, (since, _))| since.elapsed() > WAIT_MAX).map(|(key, _)| *key).collect();
-        for key in old {
-            let gone = self.calls.remove(&key).map_or(0, |(_, body)| body.capacity());
-            self.bytes = self.bytes.saturating_sub(gone);
-        }
+        Ok(waiting.remove((from, id)).map(|whole| (kind, whole.freeze())))
     }
 }
 

@@ -37,22 +37,12 @@ impl FabricPeers {
     /// # Errors
     /// A node that answers at once is of another cluster.
     pub(super) async fn seek(&self, addresses: Vec<String>) -> Result<(), DialError> {
-        for address in &addresses {
-            match self.fabric.dial_seed(address).await {
-                Err(error) if is_foreign(&error) => return Err(error),
-                Err(error) => tracing::debug!(%address, %error, "does not answer yet"),
-                Ok(_) => {}
-            }
-        }
+        dial(&self.fabric, &addresses).await?;
         let fabric = Arc::clone(&self.fabric);
         tokio::spawn(async move {
             while !fabric.peers().iter().any(|peer| peer.session.is_some()) {
                 sleep(SEEK_AGAIN).await;
-                for address in &addresses {
-                    if let Err(error) = fabric.dial_seed(address).await {
-                        tracing::debug!(%address, %error, "does not answer yet");
-                    }
-                }
+                drop(dial(&fabric, &addresses).await);
             }
         });
         Ok(())
@@ -93,6 +83,19 @@ impl FabricPeers {
         }
         Ok(answer)
     }
+}
+
+/// Dials one after the other; the only error is a node of another cluster.
+async fn dial(fabric: &Fabric, addresses: &[String]) -> Result<(), DialError> {
+    let mut foreign = Ok(());
+    for address in addresses {
+        match fabric.dial_seed(address).await {
+            Err(error) if is_foreign(&error) => foreign = Err(error),
+            Err(error) => tracing::debug!(%address, %error, "does not answer yet"),
+            Ok(_) => {}
+        }
+    }
+    foreign
 }
 
 fn is_foreign(error: &DialError) -> bool {
