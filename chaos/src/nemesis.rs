@@ -9,25 +9,29 @@ use watershed_kubelet::shell::say;
 
 use crate::cluster::Cluster;
 use crate::fault::{Fault, Kind, Target};
+use crate::settle;
 
 /// Longest a node may take to end after SIGTERM; the product's drain timeouts are shorter.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 /// Longest a node may take to be ready again in a rolling restart.
 const READY_MAX: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Does all faults, each at its time; they may overlap.
 ///
 /// # Errors
 /// When one cannot be done at all.
 pub async fn run(cluster: &Arc<Cluster>, plan: &[Fault]) -> anyhow::Result<()> {
-    let begin = Instant::now();
+    let began = Instant::now();
     let one = |fault: Fault| async move {
-        sleep_until(begin + Duration::from_millis(fault.at_ms)).await;
+        sleep_until(began + Duration::from_millis(fault.at_ms)).await;
         let places = resolve(cluster, fault.target).await;
         say(&format!("{fault}: {places:?}"));
-        let lasts = Duration::from_millis(fault.lasts_ms);
-        carry_out(cluster, fault, &places, lasts).await?;
+        begin(cluster, &fault, &places).await?;
+        if !matches!(fault.kind, Kind::Restart | Kind::Committer) {
+            // How long it lasts is what was drawn: there is nothing to wait for.
+            sleep(Duration::from_millis(fault.lasts_ms)).await;
+        }
+        end(cluster, &fault, &places)?;
         say(&format!("over: {} {}", fault.kind.name(), fault.target));
         anyhow::Ok(())
     };
@@ -64,44 +68,45 @@ async fn committer(cluster: &Cluster) -> Option<usize> {
     cluster.place_of(*named.iter().max_by_key(votes)?)
 }
 
-async fn carry_out(cluster: &Cluster, fault: Fault, places: &[usize], lasts: Duration) -> anyhow::Result<()> {
-    let nodes = || places.iter().map(|place| &cluster.nodes[*place]);
+/// Breaks what the fault breaks. A rolling restart is over when it returns, and the committer's fault is in its fail points.
+async fn begin(cluster: &Cluster, fault: &Fault, places: &[usize]) -> anyhow::Result<()> {
+    let mut nodes = places.iter().map(|place| &cluster.nodes[*place]);
     match fault.kind {
-        Kind::Kill => {
-            nodes().try_for_each(|node| node.kill())?;
-            sleep(lasts).await;
-            nodes().try_for_each(|node| node.start())
-        }
-        Kind::Power => {
-            nodes().try_for_each(|node| node.cut_power())?;
-            sleep(lasts).await;
-            nodes().try_for_each(|node| node.start())
-        }
-        Kind::Wipe => {
-            nodes().try_for_each(|node| node.lose_disk())?;
-            sleep(lasts).await;
-            nodes().try_for_each(|node| node.start())
-        }
+        Kind::Kill => nodes.try_for_each(|node| node.kill()),
+        Kind::Power => nodes.try_for_each(|node| node.cut_power()),
+        Kind::Wipe => nodes.try_for_each(|node| node.lose_disk()),
+        Kind::Full => nodes.try_for_each(|node| node.fill_disk()),
         Kind::Stop => {
-            nodes().for_each(|node| node.signal("STOP"));
-            sleep(lasts).await;
-            nodes().for_each(|node| node.signal("CONT"));
+            nodes.for_each(|node| node.signal("STOP"));
             Ok(())
         }
         Kind::Partition | Kind::Oneway => {
-            let ways = ways(cluster, &fault, places);
-            ways.iter().try_for_each(|(from, to)| cluster.nodes[*from].cut_way_to(cluster.nodes[*to].address()))?;
-            sleep(lasts).await;
-            ways.iter().try_for_each(|(from, to)| cluster.nodes[*from].mend_way_to(cluster.nodes[*to].address()))
-        }
-        Kind::Full => {
-            nodes().try_for_each(|node| node.fill_disk())?;
-            sleep(lasts).await;
-            nodes().for_each(|node| node.free_disk());
-            Ok(())
+            let mut ways = ways(cluster, fault, places).into_iter();
+            ways.try_for_each(|(from, to)| cluster.nodes[from].cut_way_to(cluster.nodes[to].address()))
         }
         Kind::Restart => rolling_restart(cluster, places).await,
         Kind::Committer => Ok(()),
+    }
+}
+
+/// Takes it back.
+fn end(cluster: &Cluster, fault: &Fault, places: &[usize]) -> anyhow::Result<()> {
+    let mut nodes = places.iter().map(|place| &cluster.nodes[*place]);
+    match fault.kind {
+        Kind::Kill | Kind::Power | Kind::Wipe => nodes.try_for_each(|node| node.start()),
+        Kind::Full => {
+            nodes.for_each(|node| node.free_disk());
+            Ok(())
+        }
+        Kind::Stop => {
+            nodes.for_each(|node| node.signal("CONT"));
+            Ok(())
+        }
+        Kind::Partition | Kind::Oneway => {
+            let mut ways = ways(cluster, fault, places).into_iter();
+            ways.try_for_each(|(from, to)| cluster.nodes[from].mend_way_to(cluster.nodes[to].address()))
+        }
+        Kind::Restart | Kind::Committer => Ok(()),
     }
 }
 
@@ -130,9 +135,9 @@ async fn rolling_restart(cluster: &Cluster, places: &[usize]) -> anyhow::Result<
             began.elapsed().as_secs_f64()
         ));
         cluster.nodes[*place].start()?;
-        let end = Instant::now() + READY_MAX;
-        while cluster.status(*place).await.is_none() && Instant::now() < end {
-            sleep(LOOK_AGAIN).await;
+        let answers = async || cluster.status(*place).await.map(drop).ok_or_else(|| "no answer".to_owned());
+        if let Err(late) = settle::until(&format!("node {place} answers"), READY_MAX, answers).await {
+            say(&late);
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ const ARCHIVED_MAX: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// Waits for `done`; what is not yet so, when it never comes.
-async fn until(what: &str, most: Duration, mut done: impl AsyncFnMut() -> Result<(), String>) -> Result<(), String> {
+pub(crate) async fn until(what: &str, most: Duration, mut done: impl AsyncFnMut() -> Result<(), String>) -> Result<(), String> {
     let (begin, end) = (Instant::now(), Instant::now() + most);
     loop {
         match done().await {
