@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use watershed_client::Client;
+
 use crate::mariadb::Mariadb;
 use crate::postgres::Postgres;
 use crate::server::Server;
+use crate::{number, until};
 
 /// Java alone takes half a minute to start on a machine with other work.
 const END_DEADLINE: Duration = Duration::from_secs(180);
@@ -49,7 +52,39 @@ pub struct Engine {
     folder: PathBuf,
 }
 
+/// Marks of transactions, heartbeats, truncations: all that an engine can send.
+pub const EVERYTHING: [(&str, &str); 3] =
+    [("provide.transaction.metadata", "true"), ("heartbeat.interval.ms", "100"), ("skipped.operations", "none")];
+
+/// All changes, as they say it, in the order of the database's log.
+pub const SAID: &str = "SELECT event_name || ' ' || coalesce(db_row_id, '-') || ' ' || coalesce(db_before, '-') || ' ' || \
+    coalesce(db_after, '-') AS said FROM events ORDER BY db_lsn, said";
+
+/// How many changes a node has.
+pub async fn count(client: &Client) -> i64 {
+    number(client, "SELECT count(*) FROM events").await
+}
+
 impl Engine {
+    /// Waits until a node has so many changes, as long as the engine runs.
+    pub async fn until_there(&mut self, client: &Client, rows: i64) {
+        until("what the engine sends", async || {
+            self.runs();
+            count(client).await == rows
+        })
+        .await;
+    }
+
+    /// Waits until everything with these marks was sent behind the first `before` bytes, as long as it runs.
+    pub async fn until_sent(&mut self, before: usize, marks: &[&str]) {
+        until("all of it again", async || {
+            self.runs();
+            let sent = Self::sent(&self.folder);
+            marks.iter().all(|mark| sent[before..].contains(mark))
+        })
+        .await;
+    }
+
     /// Starts an engine that ends after `changes` of tables; `settings` are Debezium's, on top of the script's. `folder` keeps
     /// its offsets: the next run in the same folder goes on there.
     ///

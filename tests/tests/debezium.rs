@@ -1,14 +1,10 @@
 //! Debezium's own engine between a real PostgreSQL and the real node: a snapshot, changes, tombstones, and a crash.
 
 use watershed_client::Client;
-use watershed_tests::debezium::{Engine, schemas};
+use watershed_tests::debezium::{EVERYTHING, Engine, SAID, count, schemas};
 use watershed_tests::postgres::Postgres;
 use watershed_tests::server::Server;
-use watershed_tests::{number, texts, until};
-
-async fn count(client: &Client) -> i64 {
-    number(client, "SELECT count(*) FROM events").await
-}
+use watershed_tests::{number, texts};
 
 const ORDERS: &str = "CREATE TABLE orders (id int PRIMARY KEY, total numeric, note text);
     ALTER TABLE orders REPLICA IDENTITY FULL;
@@ -27,11 +23,7 @@ async fn the_engine_of_debezium_sends_what_it_reads_from_postgresql() {
         let (folder, before) = (dir.path().join(slot), count(&client).await);
         let settings = [&schemas(with_schemas)[..], &[("slot.name", slot), ("publication.name", slot)]].concat();
         let mut engine = Engine::start(&postgres, &server, &folder, 5, &settings);
-        until("the snapshot", async || {
-            engine.runs();
-            count(&client).await == before + 2
-        })
-        .await;
+        engine.until_there(&client, before + 2).await;
         postgres.psql(CHANGES);
         engine.ended();
         assert_eq!(count(&client).await, before + 5, "a tombstone is no change");
@@ -77,8 +69,6 @@ eve
     DELETE FROM visits WHERE who = 'bob';
     SELECT pg_logical_emit_message(true, 'shop', 'no change of a row');
     TRUNCATE visits;";
-const EVERYTHING: [(&str, &str); 3] =
-    [("provide.transaction.metadata", "true"), ("heartbeat.interval.ms", "100"), ("skipped.operations", "none")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_dies_before_it_confirms_sends_everything_again() {
@@ -94,23 +84,14 @@ async fn an_engine_that_dies_before_it_confirms_sends_everything_again() {
     let mut engine = Engine::start(&postgres, &server, &folder, usize::MAX, &[&never[..], &schemas("true")].concat());
     for (statements, rows) in [(FIRST, 4 + 1), (TRAFFIC, 4 + 1 + 8)] {
         postgres.psql(statements);
-        until("the traffic", async || {
-            engine.runs();
-            count(&client).await == rows
-        })
-        .await;
+        engine.until_there(&client, rows).await;
     }
     drop(engine);
     let before = Engine::sent(&folder).len();
     // Whether the first row comes again is up to when the engine was killed.
     let mut engine = Engine::start(&postgres, &server, &folder, usize::MAX, &with(&schemas("false")));
     let marks = [r#""status":"BEGIN""#, r#"{"serverName":"shop"}"#, r#""op":"m""#, r#""silk""#, r#""op":"t""#];
-    until("all of it again, transactions, heartbeats and messages too", async || {
-        engine.runs();
-        let sent = Engine::sent(&folder);
-        marks.iter().all(|mark| sent[before..].contains(mark))
-    })
-    .await;
+    engine.until_sent(before, &marks).await;
     drop(engine);
     assert!(!Engine::sent(&folder)[before..].contains(r#""schema":{"#), "without schemas");
     assert_eq!(count(&client).await, 4 + 1 + 8, "in another form and other requests it adds nothing");
@@ -118,8 +99,6 @@ async fn an_engine_that_dies_before_it_confirms_sends_everything_again() {
 }
 
 async fn traffic_is_right(client: &Client) {
-    let sql = "SELECT event_name || ' ' || coalesce(db_row_id, '-') || ' ' || coalesce(db_before, '-') || ' ' || coalesce(db_after, '-') \
-               AS said FROM events ORDER BY db_lsn, said";
     let expected = [
         r#"lines.READ {"line":1,"order_id":1} - {"order_id":1,"line":1,"sku":"wool"}"#,
         r#"lines.READ {"line":2,"order_id":1} - {"order_id":1,"line":2,"sku":"pins"}"#,
@@ -135,7 +114,7 @@ async fn traffic_is_right(client: &Client) {
         r#"visits.DELETE - {"who":"bob"} -"#,
         "visits.TRUNCATE - - -",
     ];
-    assert_eq!(texts(client, sql).await, expected);
+    assert_eq!(texts(client, SAID).await, expected);
     let one = "SELECT count(DISTINCT transaction_id) FROM events WHERE db_after LIKE '%silk%' OR db_after LIKE '%bob%'";
     assert_eq!(number(client, one).await, 1, "two rows of one transaction");
 }

@@ -3,14 +3,10 @@
 use std::path::Path;
 
 use watershed_client::Client;
-use watershed_tests::debezium::{Engine, schemas};
+use watershed_tests::debezium::{EVERYTHING, Engine, SAID, count, schemas};
 use watershed_tests::mariadb::Mariadb;
 use watershed_tests::server::Server;
-use watershed_tests::{number, texts, until};
-
-async fn count(client: &Client) -> i64 {
-    number(client, "SELECT count(*) FROM events").await
-}
+use watershed_tests::{number, texts};
 
 const ORDERS: &str = "CREATE TABLE orders (id int PRIMARY KEY, total decimal(25, 2), note text);
     INSERT INTO orders VALUES (1, 1.10, 'ünï'), (2, NULL, NULL);";
@@ -27,11 +23,7 @@ async fn the_engine_of_debezium_sends_what_it_reads_from_mariadb() {
     for (with_schemas, name) in [("false", "plain"), ("true", "wrapped")] {
         let (folder, before) = (dir.path().join(name), count(&client).await);
         let mut engine = Engine::start(&mariadb, &server, &folder, 5, &schemas(with_schemas));
-        until("the snapshot", async || {
-            engine.runs();
-            count(&client).await == before + 2
-        })
-        .await;
+        engine.until_there(&client, before + 2).await;
         mariadb.sql(CHANGES);
         engine.ended();
         assert_eq!(count(&client).await, before + 5, "tombstones and schemas are no changes");
@@ -76,8 +68,6 @@ const TRAFFIC: &str = "BEGIN; INSERT INTO parts VALUES (2, 1, 'silk'); INSERT IN
     DELETE FROM visits WHERE who = 'bob';
     ALTER TABLE visits ADD note text;
     TRUNCATE visits;";
-const EVERYTHING: [(&str, &str); 3] =
-    [("provide.transaction.metadata", "true"), ("heartbeat.interval.ms", "100"), ("skipped.operations", "none")];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_on_mariadb_that_forgets_where_it_was_sends_everything_again() {
@@ -93,22 +83,13 @@ async fn an_engine_on_mariadb_that_forgets_where_it_was_sends_everything_again()
     restore(&folder, &kept);
     let mut engine = Engine::start(&mariadb, &server, &folder, usize::MAX, &with(&schemas("true")));
     mariadb.sql(TRAFFIC);
-    until("the traffic", async || {
-        engine.runs();
-        count(&client).await == 4 + 8
-    })
-    .await;
+    engine.until_there(&client, 4 + 8).await;
     drop(engine);
     restore(&kept, &folder);
     let before = Engine::sent(&folder).len();
     let mut engine = Engine::start(&mariadb, &server, &folder, usize::MAX, &with(&schemas("false")));
     let marks = [r#""status":"BEGIN""#, r#"{"serverName":"shop"}"#, r#""ddl":"ALTER"#, r#""silk""#, r#""op":"t""#];
-    until("all of it again, transactions, heartbeats and statements too", async || {
-        engine.runs();
-        let sent = Engine::sent(&folder);
-        marks.iter().all(|mark| sent[before..].contains(mark))
-    })
-    .await;
+    engine.until_sent(before, &marks).await;
     drop(engine);
     assert!(!Engine::sent(&folder)[before..].contains(r#""schema":{"#), "without schemas");
     assert_eq!(count(&client).await, 4 + 8, "in another form and other requests it adds nothing");
@@ -124,8 +105,6 @@ fn restore(from: &Path, to: &Path) {
 }
 
 async fn traffic_is_right(client: &Client) {
-    let sql = "SELECT event_name || ' ' || coalesce(db_row_id, '-') || ' ' || coalesce(db_before, '-') || ' ' || coalesce(db_after, '-') \
-               AS said FROM events ORDER BY db_lsn, said";
     let expected = [
         r#"parts.READ {"order_id":1,"part":1} - {"order_id":1,"part":1,"sku":"wool"}"#,
         r#"parts.READ {"order_id":1,"part":2} - {"order_id":1,"part":2,"sku":"pins"}"#,
@@ -140,7 +119,7 @@ async fn traffic_is_right(client: &Client) {
         r#"visits.DELETE - {"who":"bob"} -"#,
         "visits.TRUNCATE - - -",
     ];
-    assert_eq!(texts(client, sql).await, expected);
+    assert_eq!(texts(client, SAID).await, expected);
     let one = "SELECT count(DISTINCT transaction_id) FROM events WHERE db_after LIKE '%silk%' OR db_after LIKE '%bob%'";
     assert_eq!(number(client, one).await, 1, "two rows of one transaction");
 }
