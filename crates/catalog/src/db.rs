@@ -2,14 +2,16 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use iceberg::{Error, ErrorKind, Result};
-use rusqlite::{Connection, OptionalExtension, Params, Row};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row};
+
+const BUSY: Duration = Duration::from_secs(10);
+const BUSY_AGAIN: Duration = Duration::from_millis(10);
 
 const LAYOUT: &str = "
-PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
-PRAGMA busy_timeout = 10000;
 CREATE TABLE IF NOT EXISTS iceberg_tables (
     catalog_name VARCHAR(255) NOT NULL,
     table_namespace VARCHAR(255) NOT NULL,
@@ -34,7 +36,9 @@ impl Db {
         let path = path.to_owned();
         off_thread(move || {
             let connection = Connection::open(path).map_err(|e| broken(&e))?;
+            connection.busy_timeout(BUSY).map_err(|e| broken(&e))?;
             refuse_foreign(&connection)?;
+            begin_wal(&connection)?;
             connection.execute_batch(LAYOUT).map_err(|e| broken(&e))?;
             Ok(Self(Arc::new(Mutex::new(connection))))
         })
@@ -65,6 +69,20 @@ impl Db {
     ) -> Result<T> {
         let db = Arc::clone(&self.0);
         off_thread(move || work(&db.lock().unwrap_or_else(PoisonError::into_inner))).await
+    }
+}
+
+/// Nodes that share a new file may open it at the same moment. SQLite does not wait for the others here, whatever its busy
+/// timeout: <https://sqlite.org/c3ref/busy_handler.html>.
+fn begin_wal(connection: &Connection) -> Result<()> {
+    let end = Instant::now() + BUSY;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < end => {
+                std::thread::sleep(BUSY_AGAIN);
+            }
+            done => return done.map_err(|e| broken(&e)),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Barrier;
 
 use iceberg::io::FileIO;
 use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
@@ -193,4 +194,22 @@ async fn of_two_updates_from_one_base_one_wins_and_the_other_may_come_again() {
     assert!(!has(&one, "shop.orders", lost).await, "the loser's change is not in the table");
     set(&other, &table, lost).await.expect("comes again");
     assert!(has(&one, "shop.orders", won).await && has(&one, "shop.orders", lost).await);
+}
+
+/// SQLite answers "busy" at once to whoever begins the file's log while another one does.
+#[test]
+fn a_new_file_may_be_opened_by_many_at_once() {
+    for _ in 0..100 {
+        let dir = TempDir::new().expect("a folder");
+        let start = Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+                    start.wait();
+                    runtime.block_on(open(dir.path()));
+                });
+            }
+        });
+    }
 }
