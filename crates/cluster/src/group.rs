@@ -22,6 +22,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::error::{InitializeError, LinearizableReadError, RaftError};
+use openraft::impls::ProgressResponder;
 use openraft::{Config, Raft, ReadPolicy, SnapshotPolicy};
 use watershed_schema::{EntryKind, GroupId, Lsn, NodeId, Term};
 
@@ -158,6 +159,20 @@ impl Group {
     /// outcome open.
     pub async fn propose(&self, kind: EntryKind, payload: Bytes) -> Result<Applied, GroupError> {
         let written = self.raft.client_write(Command { kind: kind as u8, payload }).await.map_err(members::refused)?;
+        Ok(Applied { lsn: Lsn(written.log_id.index), answer: written.data.0 })
+    }
+
+    /// Like [`Self::propose`], only if this node still leads in `term`: what was known when leadership was confirmed in it
+    /// still counts. A node that lost leadership and has got it again lacks what the other leader committed meanwhile.
+    ///
+    /// # Errors
+    /// As [`Self::propose`]; [`GroupError::NotLeader`] may name this node, which then leads in another term.
+    pub async fn propose_in(&self, term: Term, kind: EntryKind, payload: Bytes) -> Result<Applied, GroupError> {
+        let (responder, completed) = ProgressResponder::complete_only();
+        let write = self.raft.write(Command { kind: kind as u8, payload }).with_leader(types::leader_of(term));
+        write.responder(responder).await.map_err(|error| stopped(&error))?;
+        let written = completed.await.map_err(|_gone| stopped(&"no answer"))?;
+        let written = written.map_err(|error| members::refused(RaftError::APIError(error)))?;
         Ok(Applied { lsn: Lsn(written.log_id.index), answer: written.data.0 })
     }
 

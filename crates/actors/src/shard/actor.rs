@@ -10,7 +10,7 @@ use prost::Message as _;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use watershed_cluster::{Group, GroupError};
 use watershed_schema::limits::ENTRY_COALESCED_BYTES_MAX;
-use watershed_schema::{EntryKind, EventBatch, NodeId, ShardId, proto};
+use watershed_schema::{EntryKind, EventBatch, NodeId, ShardId, Term, proto};
 
 use super::dedupe::Dedupe;
 use super::error::AppendError;
@@ -24,8 +24,10 @@ type Reply = RpcReplyPort<Result<Appended, AppendError>>;
 pub(crate) enum Message {
     /// Events to commit.
     Append { batch: Arc<EventBatch>, permit: Arc<Permit>, reply: Reply },
-    /// Leadership was confirmed: everything older than this is applied.
-    Ready,
+    /// Leadership was confirmed: everything older than this term is applied.
+    Ready(Term),
+    /// Another node leads: what came while nobody did has to go there.
+    Elsewhere,
     /// Leadership could not be confirmed.
     NotReady,
     /// The entry in flight came to an end.
@@ -59,6 +61,9 @@ pub(crate) struct ShardState {
     committed: Arc<Committed>,
     settings: ShardSettings,
     phase: Phase,
+    /// The last in which leadership was confirmed. In a later one, what is applied here may lack what others committed
+    /// between: a retry of that would not be recognised.
+    term: Term,
     pending: Vec<(Arc<EventBatch>, Arc<Permit>, Reply)>,
 }
 
@@ -77,7 +82,8 @@ impl Actor for ShardActor {
 
     async fn pre_start(&self, myself: ActorRef<Message>, arguments: ShardArguments) -> Result<ShardState, ActorProcessingErr> {
         let ShardArguments { id, me, group, committed, settings } = arguments;
-        let state = ShardState { id, me, group, committed, settings, phase: Phase::Confirming, pending: Vec::new() };
+        let state =
+            ShardState { id, me, group, committed, settings, phase: Phase::Confirming, term: Term(0), pending: Vec::new() };
         state.confirm(myself);
         Ok(state)
     }
@@ -90,7 +96,8 @@ impl Actor for ShardActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Append { batch, permit, reply } => state.admit(batch, permit, reply),
-            Message::Ready => state.phase = Phase::Idle,
+            Message::Ready(term) => (state.phase, state.term) = (Phase::Idle, term),
+            Message::Elsewhere => state.refuse_all(),
             Message::NotReady => {
                 state.refuse_all();
                 state.confirm(myself.clone());
@@ -109,13 +116,19 @@ impl ShardState {
         let (group, me) = (self.group.clone(), self.me);
         tokio::spawn(async move {
             let mut leader = group.watch_leader();
-            while leader.current().leader != Some(me) {
+            let term = loop {
+                let now = leader.current();
+                match now.leader {
+                    Some(leader) if leader == me => break now.term,
+                    Some(_) => drop(myself.cast(Message::Elsewhere)),
+                    None => {}
+                }
                 if leader.changed().await.is_none() {
                     return;
                 }
-            }
+            };
             let confirmed = group.read_index().await.is_ok();
-            let message = if confirmed { Message::Ready } else { Message::NotReady };
+            let message = if confirmed { Message::Ready(term) } else { Message::NotReady };
             if !confirmed {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
@@ -185,12 +198,12 @@ impl ShardState {
     }
 
     fn propose(&self, batches: Vec<Hashed>, waiting: Vec<Waiting>, myself: ActorRef<Message>) {
-        let (group, committed) = (self.group.clone(), Arc::clone(&self.committed));
+        let (group, committed, term) = (self.group.clone(), Arc::clone(&self.committed), self.term);
         tokio::spawn(async move {
             let append = proto::LogAppend { batches: batches.iter().map(|(batch, _)| batch.seal()).collect() };
             let payload = Bytes::from(append.encode_to_vec());
             committed.remember(payload.clone(), batches);
-            let result = group.propose(EntryKind::Append, payload).await.map(drop);
+            let result = group.propose_in(term, EntryKind::Append, payload).await.map(drop);
             drop(myself.cast(Message::Proposed { waiting, result }));
         });
     }

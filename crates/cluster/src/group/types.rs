@@ -49,8 +49,12 @@ pub(crate) type LogEntry = openraft::type_config::alias::EntryOf<Types>;
 pub(crate) type Membership = openraft::StoredMembership<CommittedLeader, u64, EmptyNode>;
 
 pub(crate) fn position(lsn: Lsn, term: Term) -> Position {
-    let leader = leader_id_std::LeaderId { term: term.0, voted_for: 0 };
-    LogId { leader_id: leader.to_committed(), index: lsn.0 }
+    LogId { leader_id: leader_of(term), index: lsn.0 }
+}
+
+/// A term has one leader at most.
+pub(crate) fn leader_of(term: Term) -> CommittedLeader {
+    leader_id_std::LeaderId { term: term.0, voted_for: 0 }.to_committed()
 }
 
 pub(crate) fn to_record(entry: LogEntry) -> LogRecord {

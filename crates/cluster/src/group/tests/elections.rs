@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use watershed_schema::NodeId;
+use watershed_schema::{EntryKind, NodeId};
 
-use super::cluster::{Cluster, node};
+use super::cluster::{Cluster, line, node};
 use crate::group::{GroupError, Role};
 use crate::transport::RaftCall;
 
@@ -18,12 +18,11 @@ async fn a_leader_that_is_cut_off_is_replaced_within_two_seconds_and_its_last_wo
     cluster.isolate(old);
     let cut = Instant::now();
     let group = cluster.at(old).group.clone();
-    let unheard =
-        tokio::spawn(async move { group.propose(watershed_schema::EntryKind::Append, super::cluster::line(666)).await });
+    let unheard = tokio::spawn(async move { group.propose(EntryKind::Append, line(666)).await });
     let rest: BTreeSet<NodeId> = cluster.others(old).into_iter().collect();
     let new = cluster.leader_among(&rest).await;
     assert!(cut.elapsed() < Duration::from_secs(2), "{:?} without a leader", cut.elapsed());
-    assert_eq!(cluster.propose(new, 50).await.map(|applied| applied.answer), Ok(super::cluster::line(50)));
+    assert_eq!(cluster.propose(new, 50).await.map(|applied| applied.answer), Ok(line(50)));
     cluster.net.heal();
     let outcome = timeout(super::cluster::DEADLINE, unheard).await.expect("answered").expect("no panic");
     assert_eq!(outcome, Err(GroupError::Unknown));
@@ -107,6 +106,24 @@ async fn leadership_is_handed_over_under_load_and_nothing_is_lost() {
     cluster.check(&acknowledged, &refused).await;
     let lost = cluster.at(new).group.transfer_leader(node(9)).await;
     assert_eq!(lost, Err(GroupError::NotMember { node: node(9) }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_belongs_to_a_term_is_not_written_in_a_later_one_of_the_same_leader() {
+    let cluster = Cluster::start(3).await;
+    let (first, second) = (cluster.leader().await, cluster.others(cluster.leader().await)[0]);
+    let term = cluster.at(first).group.term();
+    let in_term = |number| cluster.at(first).group.propose_in(term, EntryKind::Append, line(number));
+    in_term(0).await.expect("leads");
+    cluster.at(first).group.transfer_leader(second).await.expect("handed over");
+    assert!(matches!(in_term(1).await, Err(GroupError::NotLeader { .. })));
+    cluster.leader().await;
+    cluster.at(second).group.transfer_leader(first).await.expect("handed back");
+    assert_eq!(cluster.leader().await, first);
+    let refused = in_term(2).await;
+    assert!(matches!(refused, Err(GroupError::NotLeader { .. })), "{refused:?}");
+    cluster.write(3..4).await;
+    cluster.check(&[0, 3], &[1, 2]).await;
 }
 
 #[tokio::test(start_paused = true)]
