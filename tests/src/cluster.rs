@@ -1,8 +1,8 @@
 //! Several `watershed serve` processes that form one cluster.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
+use crate::ports::free_port;
 use crate::server::Server;
 
 /// Nodes by place; `None` where one is down. All of them share a lake.
@@ -113,7 +113,5 @@ impl Cluster {
 }
 
 fn free_addresses(count: usize) -> Vec<String> {
-    // Held until all are drawn, so that they differ.
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    held.iter().map(|one| one.local_addr().expect("bound").to_string()).collect()
+    (0..count).map(|_| format!("127.0.0.1:{}", free_port())).collect()
 }

@@ -8,12 +8,12 @@ pub mod curl;
 pub mod debezium;
 pub mod mariadb;
 pub mod otlp;
+mod ports;
 pub mod postgres;
 pub mod pump;
 pub mod server;
 pub mod workerd;
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -29,12 +29,6 @@ use watershed_client::Client;
 pub fn target() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     test.ancestors().nth(3).expect("built by cargo").to_owned()
-}
-
-/// A port of 127.0.0.1 that nobody has at this moment.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("bound").port()
 }
 
 /// Waits until `done`, however long it takes within a minute; for things that another process does.

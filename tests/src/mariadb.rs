@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::free_port;
+use crate::ports::free_port;
 
 /// Where Debian keeps the server. Its package starts nothing; what its packages without `core` add is a service.
 const SERVER: &str = "/usr/sbin/mariadbd";

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::free_port;
+use crate::ports::free_port;
 
 /// Where Debian keeps its programs.
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";

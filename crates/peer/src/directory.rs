@@ -58,8 +58,10 @@ impl Directory {
             let changes = self.changes.lock().await;
             self.get_or_start(home, theirs.node(), &changes).await?
         };
-        peer.claim(candidate, theirs.advertised.clone()).await?;
-        Ok(Claim { peer, key: candidate.key, is_open: true })
+        // Made before it is granted: whoever is dropped at the wrong moment gives it back.
+        let claim = Claim { peer, key: candidate.key, is_open: true };
+        claim.peer.claim(candidate, theirs.advertised.clone()).await?;
+        Ok(claim)
     }
 
     async fn get_or_start(&self, home: &Arc<Home>, node: NodeId, changes: &Removed) -> Result<Peer, Refusal> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
 use prost::Message as _;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use watershed_actors::Ask;
 use watershed_peer::{Fabric, Refused, Request, Service};
 use watershed_schema::proto::{JoinNode, PeerAnswer};
@@ -20,6 +20,8 @@ use crate::Config;
 
 /// Numbers from here on are of nodes that have none yet.
 pub(super) const NAMELESS: u64 = 1 << 32;
+/// Who was nameless a moment ago may be a member by now, and never answer under its old number.
+const SEED_DEADLINE: Duration = Duration::from_secs(2);
 const JOIN_DEADLINE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
@@ -97,7 +99,7 @@ async fn ask(fabric: &Fabric, address: &str, who: &JoinNode) -> Said {
 }
 
 async fn try_ask(fabric: &Fabric, address: &str, who: &JoinNode) -> anyhow::Result<Said> {
-    let member = fabric.dial_seed(address).await?;
+    let member = timeout(SEED_DEADLINE, fabric.dial_seed(address)).await??;
     if member.0 >= NAMELESS {
         return Ok(Said::Nameless);
     }
