@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::authority::Authority;
 use crate::ports::free_port;
 use crate::server::Server;
 
@@ -23,9 +24,23 @@ impl Cluster {
     #[must_use]
     pub fn start(dir: &Path, count: usize) -> Self {
         std::fs::write(dir.join("secret"), "a secret of a test").expect("a secret");
-        let addresses = free_addresses(count);
+        Self::start_at(dir, free_addresses(count))
+    }
+
+    /// Nodes with certificates of `authority`, each at a host of its own.
+    ///
+    /// # Panics
+    /// When one does not start.
+    #[must_use]
+    pub fn start_with_tls(dir: &Path, count: u16, authority: &Authority) -> Self {
+        let host = |place: u16| format!("127.0.0.{}", 11 + place);
+        (0..count).for_each(|place| authority.sign(&host(place), &dir.join(format!("tls-{place}"))));
+        Self::start_at(dir, (0..count).map(|place| format!("{}:{}", host(place), free_port())).collect())
+    }
+
+    fn start_at(dir: &Path, addresses: Vec<String>) -> Self {
         let mut cluster = Self { nodes: Vec::new(), dir: dir.to_owned(), founders: addresses.join(","), addresses };
-        let all: Vec<usize> = (0..count).collect();
+        let all: Vec<usize> = (0..cluster.addresses.len()).collect();
         cluster.nodes = cluster.start_all(&all);
         cluster
     }
@@ -38,17 +53,29 @@ impl Cluster {
     }
 
     fn start_node(&self, place: usize) -> Server {
-        let (secret, lake) = (self.dir.join("secret"), self.dir.join("lake"));
-        let settings = [
+        let (security, lake) = (self.security_of(place), self.dir.join("lake"));
+        let mut settings = vec![
             ("WATERSHED_CLUSTER_ADDR", self.addresses[place].as_str()),
             ("WATERSHED_ADVERTISE_ADDR", &self.addresses[place]),
             ("WATERSHED_JOIN", &self.founders),
-            ("WATERSHED_CLUSTER_SECRET_FILE", secret.to_str().expect("UTF-8")),
             ("WATERSHED_LAKE_DIR", lake.to_str().expect("UTF-8")),
             ("WATERSHED_FLUSH_INTERVAL", "2s"),
         ];
+        settings.extend(security.iter().map(|(name, path)| (*name, path.to_str().expect("UTF-8"))));
         let data_dir = self.dir.join(format!("node-{place}"));
         Server::start_with(&data_dir, &[], &settings).unwrap_or_else(|| panic!("node {place} does not start"))
+    }
+
+    fn security_of(&self, place: usize) -> Vec<(&'static str, PathBuf)> {
+        let tls = self.dir.join(format!("tls-{place}"));
+        if !tls.exists() {
+            return vec![("WATERSHED_CLUSTER_SECRET_FILE", self.dir.join("secret"))];
+        }
+        vec![
+            ("WATERSHED_CLUSTER_TLS_CERT_FILE", tls.join("cert.pem")),
+            ("WATERSHED_CLUSTER_TLS_KEY_FILE", tls.join("key.pem")),
+            ("WATERSHED_CLUSTER_TLS_CA_FILE", tls.join("ca.pem")),
+        ]
     }
 
     /// Where the nodes reach each other.

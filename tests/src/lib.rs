@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` builds the binary and installs the foreign clients first.
 
+pub mod authority;
 pub mod browser;
 pub mod cluster;
 pub mod curl;

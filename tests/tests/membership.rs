@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt as _;
 use watershed_client::{Client, DescribeClusterResponse, Filter, Start};
+use watershed_tests::authority::Authority;
 use watershed_tests::cluster::Cluster;
 use watershed_tests::otlp::{Exporter, spans};
 use watershed_tests::server::Server;
@@ -210,6 +211,31 @@ fn a_folder_of_another_cluster_is_refused() {
     let output = command.arg(there.path().join("node-0")).envs(settings).output().expect("the binary runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("data folder of another cluster"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_with_certificates_form_a_cluster() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut cluster = Cluster::start_with_tls(dir.path(), 3, &Authority::default());
+    settled(&cluster, 0).await;
+    send(&cluster, 0, 0).await;
+    everything_is_there(&cluster, 1).await;
+    cluster.kill(2);
+    cluster.start_again();
+    send(&cluster, 2, 1).await;
+    everything_is_there(&cluster, 2).await;
+
+    let file = |name: &str| dir.path().join("tls-0").join(name);
+    let mut command = Command::new(target().join("debug/watershed"));
+    command.args(["serve", "--data-dir"]).arg(dir.path().join("node-9"));
+    command.envs([("WATERSHED_CLUSTER_ADDR", "127.0.0.1:0"), ("WATERSHED_ADVERTISE_ADDR", "127.0.0.99:9")]);
+    command.envs([("WATERSHED_JOIN", cluster.addresses()[0].as_str()), ("WATERSHED_LAKE_CATALOG", "none")]);
+    for name in ["cert", "key", "ca"] {
+        command.env(format!("WATERSHED_CLUSTER_TLS_{}_FILE", name.to_uppercase()), file(&format!("{name}.pem")));
+    }
+    let output = command.output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("the certificate is not for 127.0.0.99"), "{said}");
 }
 
 #[test]

@@ -68,17 +68,26 @@ fn who(config: &Config, join_id: &str) -> JoinNode {
 }
 
 fn peer_config(config: &Config, me: NodeId, cluster_id: String) -> anyhow::Result<PeerConfig> {
-    let path = &config.cluster_secret_file;
-    let secret = std::fs::read_to_string(path).with_context(|| format!("cluster_secret_file {}", path.display()))?;
-    if secret.starts_with(PLACEHOLDER) {
-        tracing::warn!(file = %path.display(), "everybody can read the secret of the example: make one of your own");
-    }
     Ok(PeerConfig {
         me,
         cluster: config.cluster_name.clone(),
         cluster_id,
         listen: config.cluster_addr,
         advertise: Some(config.advertise_addr.clone()),
-        security: Security::Secret(secret.trim().to_owned()),
+        security: security(config)?,
     })
+}
+
+fn security(config: &Config) -> anyhow::Result<Security> {
+    let [cert, key, ca] =
+        [&config.cluster_tls_cert_file, &config.cluster_tls_key_file, &config.cluster_tls_ca_file].map(Clone::clone);
+    if !cert.as_os_str().is_empty() {
+        return Ok(Security::Mtls { cert, key, ca });
+    }
+    let path = &config.cluster_secret_file;
+    let secret = std::fs::read_to_string(path).with_context(|| format!("cluster_secret_file {}", path.display()))?;
+    if secret.starts_with(PLACEHOLDER) {
+        tracing::warn!(file = %path.display(), "everybody can read the secret of the example: make one of your own");
+    }
+    Ok(Security::Secret(secret.trim().to_owned()))
 }

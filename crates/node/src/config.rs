@@ -38,8 +38,14 @@ pub struct Config {
     pub join: Vec<String>,
     /// Name of the cluster; nodes of others are refused.
     pub cluster_name: String,
-    /// File with the secret that all nodes know, 16 bytes or more.
+    /// File with the secret that all nodes know, 16 bytes or more. Nothing is encrypted: for a trusted network.
     pub cluster_secret_file: PathBuf,
+    /// This node's certificate chain, PEM, for the host of `advertise_addr`: nodes speak TLS 1.3 with each other.
+    pub cluster_tls_cert_file: PathBuf,
+    /// Its private key, PEM.
+    pub cluster_tls_key_file: PathBuf,
+    /// Who signs the nodes' certificates, PEM.
+    pub cluster_tls_ca_file: PathBuf,
     /// Failure domain: replicas of a shard stand in different ones, if there are any.
     pub zone: String,
     /// Shards; fixed when the data folder is made.
@@ -87,6 +93,9 @@ impl Default for Config {
             join: Vec::new(),
             cluster_name: "watershed".to_owned(),
             cluster_secret_file: PathBuf::new(),
+            cluster_tls_cert_file: PathBuf::new(),
+            cluster_tls_key_file: PathBuf::new(),
+            cluster_tls_ca_file: PathBuf::new(),
             zone: String::new(),
             shards: 4,
             high_volume_tenants: Vec::new(),
@@ -172,9 +181,7 @@ impl Config {
         if !self.join.is_empty() && self.advertise_addr.is_empty() {
             return range("advertise_addr", "must be given with join: host:port under which other nodes reach this one");
         }
-        if !self.join.is_empty() && self.cluster_secret_file.as_os_str().is_empty() {
-            return range("cluster_secret_file", "must be given with join: a file with the secret that all nodes know");
-        }
+        self.cluster_security()?;
         if !self.join.is_empty() && self.lake.is_in_the_data_folder()? {
             return range(
                 "lake.catalog",
@@ -191,6 +198,28 @@ impl Config {
         self.lake.catalog()?;
         self.lake.buckets()?;
         Ok(self)
+    }
+
+    /// Nodes know each other by certificates or by a secret, never by both: who has only the secret would come in all the same.
+    fn cluster_security(&self) -> Result<(), ConfigError> {
+        let range = |key, reason: &str| Err(ConfigError::Range { key, reason: reason.to_owned() });
+        let given = |path: &PathBuf| !path.as_os_str().is_empty();
+        let tls = [
+            ("cluster_tls_cert_file", &self.cluster_tls_cert_file),
+            ("cluster_tls_key_file", &self.cluster_tls_key_file),
+            ("cluster_tls_ca_file", &self.cluster_tls_ca_file),
+        ];
+        let missing = tls.iter().find(|(_, path)| !given(path));
+        match (tls.iter().any(|(_, path)| given(path)), missing, given(&self.cluster_secret_file)) {
+            (true, Some((key, _)), _) => range(key, "must be given with the other two cluster_tls_*_file"),
+            (true, None, true) => {
+                range("cluster_secret_file", "must not be given with cluster_tls_cert_file: it is one or the other")
+            }
+            (false, _, false) if !self.join.is_empty() => {
+                range("cluster_secret_file", "or cluster_tls_cert_file must be given with join: how nodes know each other")
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn tenants(&self) -> Result<Vec<TenantId>, ConfigError> {
@@ -249,6 +278,19 @@ mod tests {
         assert!(message(with(&[], &[("budget", "much")])).contains("much"));
         assert!(message(with(&[], &[("shards", "0")])).contains("shards: must be 1 to 1024"));
         assert!(message(with(&[], &[("high_volume_tenants", "a b")])).contains("high_volume_tenants"));
+    }
+
+    #[test]
+    fn nodes_know_each_other_in_one_way() {
+        let joined = [("join", "a:1"), ("advertise_addr", "a:1"), ("lake_catalog", "none")];
+        let tls = [("cluster_tls_cert_file", "c"), ("cluster_tls_key_file", "k"), ("cluster_tls_ca_file", "a")];
+        let secret = [("cluster_secret_file", "s")];
+        let message =
+            |more: &[&[(&str, &str)]]| with(&[&joined[..], &more.concat()].concat(), &[]).map(drop).map_err(|e| e.to_string());
+        assert!(message(&[]).unwrap_err().starts_with("cluster_secret_file: or cluster_tls_cert_file must be given"));
+        assert!(message(&[&tls[..2]]).unwrap_err().starts_with("cluster_tls_ca_file: must be given"));
+        assert!(message(&[&tls, &secret]).unwrap_err().starts_with("cluster_secret_file: must not be given"));
+        assert_eq!((message(&[&tls]), message(&[&secret])), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::limits::{ADDRESS_BYTES_MAX, CLUSTER_BYTES_MAX, SECRET_BYTES_MIN};
 pub enum Security {
     /// Everybody who knows the secret is a node. Nothing is encrypted: for development, or inside a trusted network.
     Secret(String),
-    /// TLS 1.3 on both sides. The certificate of node 3 is for `n3.watershed` (DNS name in the subject alternative
-    /// names). The files are read again at each handshake, so certificates can be replaced in place.
+    /// TLS 1.3 on both sides. A node's certificate is for the host that it advertises (a DNS name or an IP address in the
+    /// subject alternative names), and its number stays with that host. The files are read again at each handshake, so
+    /// certificates can be replaced in place.
     Mtls {
         /// This node's certificate chain, PEM.
         cert: PathBuf,
@@ -54,6 +55,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Under which address others reach this node, which listens at `bound`.
+    pub(crate) fn advertised(&self, bound: SocketAddr) -> String {
+        self.advertise.clone().unwrap_or_else(|| bound.to_string())
+    }
+
     pub(crate) fn check(&self) -> Result<(), StartError> {
         let invalid = |field, fault: String| Err(StartError::Invalid { field, fault });
         if self.cluster.is_empty() || self.cluster.len() > CLUSTER_BYTES_MAX {
@@ -83,6 +89,12 @@ pub(crate) fn check_address(address: &str) -> Result<(), String> {
         Some(port) if port > 0 => Ok(()),
         _ => Err(format!("{address:?} is not host:port")),
     }
+}
+
+/// The host of an address `host:port`, without the brackets of IPv6.
+pub(crate) fn host_of(address: &str) -> &str {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
 #[cfg(test)]
@@ -118,6 +130,12 @@ mod tests {
         );
         let everywhere = SocketAddr::from(([0, 0, 0, 0], 4319));
         assert!(fault(&Config { listen: everywhere, ..config() }).starts_with("advertise: must be given"));
+    }
+
+    #[test]
+    fn the_host_of_an_address_is_what_a_certificate_can_name() {
+        let hosts = ["w-0.w.ns.svc:4319", "10.0.0.7:1", "[::1]:4319"].map(host_of);
+        assert_eq!(hosts, ["w-0.w.ns.svc", "10.0.0.7", "::1"]);
     }
 
     #[test]

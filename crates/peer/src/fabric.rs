@@ -47,10 +47,10 @@ impl Fabric {
     /// A setting that is not valid, an address that is taken, certificates that cannot be used, a second fabric.
     pub async fn start(config: Config, service: Arc<dyn Service>) -> Result<Self, StartError> {
         config.check()?;
-        read_identity(config.me, &config.security)?;
         let refuse = |source| StartError::Listen { address: config.listen, source };
         let listener = socket::listen(config.listen).map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;
+        read_identity(&config.advertised(address), &config.security)?;
         if IS_STARTED.swap(true, Ordering::SeqCst) {
             return Err(StartError::AlreadyStarted);
         }
@@ -157,6 +157,7 @@ async fn start_actors(config: Config, service: Arc<dyn Service>, address: Socket
     let (root, _) = Root::spawn(None, Root, failed).await?;
     let (boot, secret) = (BootId(token()), Secret::of(&config.security));
     let (tokens, arrivals) = (Arc::new(Tokens::default()), Arc::new(Arrivals::default()));
+    let advertised = config.advertised(address);
     let sessions = start_library(&config, boot, &secret, root.get_cell()).await?;
     let subscription = Box::new(Events(Arc::clone(&arrivals)));
     sessions
@@ -168,7 +169,7 @@ async fn start_actors(config: Config, service: Arc<dyn Service>, address: Socket
         boot,
         cluster: config.cluster,
         cluster_id: config.cluster_id,
-        advertised: config.advertise.unwrap_or_else(|| address.to_string()),
+        advertised,
         security: config.security,
         secret,
         attempts: AtomicU64::new(0),

@@ -55,7 +55,7 @@ pub(crate) async fn dial(home: &Arc<Home>, address: &str, expected: Option<NodeI
     let dialling = async {
         let tcp = connect(address).await?;
         let identity = home.identity().await?;
-        let mut wire = Wire::dialled(tcp, identity.as_ref(), expected).await?;
+        let mut wire = Wire::dialled(tcp, identity.as_ref(), address).await?;
         let mut answered = None;
         match as_dialler(home, &mut wire, expected, &mut answered).await {
             Ok((claim, shaken)) => {
@@ -158,7 +158,7 @@ async fn as_acceptor(home: &Arc<Home>, wire: &mut Wire, dialler: &mut Option<Nod
 /// Version and form were checked when the Hello was read; here who it is.
 fn is_welcome(wire: &Wire, theirs: &Hello, mine: &Hello, expected: Option<NodeId>) -> Result<(), DialError> {
     theirs.check(mine, expected).map_err(DialError::Refused)?;
-    wire.certificates().map_or(Ok(()), |chain| is_of(chain, theirs.node())).map_err(DialError::Refused)
+    wire.certificates().map_or(Ok(()), |chain| is_of(chain, &theirs.advertised)).map_err(DialError::Refused)
 }
 
 fn hello_of(greeting: Greeting) -> Result<(Hello, Vec<u8>), DialError> {

@@ -55,8 +55,8 @@ impl Home {
 
     /// The certificates as they are now. `None` with a shared secret.
     pub(crate) async fn identity(&self) -> Result<Option<Identity>, DialError> {
-        let (me, security) = (self.me, self.security.clone());
-        let read = tokio::task::spawn_blocking(move || read_identity(me, &security)).await;
+        let (me, security) = (self.advertised.clone(), self.security.clone());
+        let read = tokio::task::spawn_blocking(move || read_identity(&me, &security)).await;
         match read {
             Ok(identity) => identity.map_err(|error| DialError::Tls(error.to_string())),
             Err(error) => Err(DialError::Tls(error.to_string())),
@@ -65,9 +65,9 @@ impl Home {
 }
 
 /// Reads what [`Security::Mtls`] names.
-pub(crate) fn read_identity(me: NodeId, security: &Security) -> Result<Option<Identity>, CertificateError> {
+pub(crate) fn read_identity(advertised: &str, security: &Security) -> Result<Option<Identity>, CertificateError> {
     match security {
         Security::Secret(_) => Ok(None),
-        Security::Mtls { cert, key, ca } => Identity::read(me, cert, key, ca).map(Some),
+        Security::Mtls { cert, key, ca } => Identity::read(advertised, cert, key, ca).map(Some),
     }
 }

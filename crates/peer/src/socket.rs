@@ -10,7 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
-use watershed_schema::NodeId;
 
 use crate::DialError;
 use crate::limits::{CONNECT_DEADLINE, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, UNACKNOWLEDGED_MAX};
@@ -63,17 +62,13 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// The side that connected. `expected` is sent as the server's name; it is checked after the Hello.
-    pub(crate) async fn dialled(
-        tcp: TcpStream,
-        identity: Option<&Identity>,
-        expected: Option<NodeId>,
-    ) -> Result<Self, DialError> {
+    /// The side that connected. The host of `address` is sent as the server's name; who answers is checked after the Hello.
+    pub(crate) async fn dialled(tcp: TcpStream, identity: Option<&Identity>, address: &str) -> Result<Self, DialError> {
         let valve = prepare(&tcp)?;
         let Some(identity) = identity else {
             return Ok(Self { stream: Box::new(tcp), certificates: None, valve });
         };
-        let name = name_of(expected.unwrap_or_default());
+        let name = name_of(address).map_err(DialError::Address)?;
         let tls = TlsConnector::from(identity.client.clone()).connect(name, tcp).await.map_err(tls_error)?;
         let certificates = tls.get_ref().1.peer_certificates().map(<[_]>::to_vec);
         Ok(Self { stream: Box::new(tls), certificates, valve })

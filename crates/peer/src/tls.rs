@@ -1,12 +1,14 @@
-//! TLS with the node's identity in the certificate: node 3 is `n3.watershed`.
+//! TLS with the node's identity in the certificate: the host that it advertises.
 //!
-//! Whoever dials a seed does not know yet which node answers, so the chain is verified in the TLS handshake and the
-//! name when the peer's Hello has said who it is.
+//! A node has no number before it has joined, but it has a name that others dial. The chain is verified in the TLS
+//! handshake, the name when the peer's Hello has said who it is; which number belongs to which host the control log knows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::config::host_of;
+use crate::{CertificateError, Refusal, RefusalCode};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature};
@@ -15,9 +17,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme, version};
-use watershed_schema::NodeId;
-
-use crate::{CertificateError, Refusal, RefusalCode};
 
 /// Both sides' settings, read from the files.
 pub(crate) struct Identity {
@@ -25,14 +24,15 @@ pub(crate) struct Identity {
     pub(crate) client: Arc<ClientConfig>,
 }
 
-/// The DNS name that node `node` has in its certificate.
-pub(crate) fn name_of(node: NodeId) -> ServerName<'static> {
-    ServerName::try_from(format!("n{node}.watershed")).expect("invariant: a number makes a valid name")
+/// What the certificate of the node at `address` (`host:port`) is for: a DNS name or an IP address.
+pub(crate) fn name_of(address: &str) -> Result<ServerName<'static>, String> {
+    let host = host_of(address);
+    ServerName::try_from(host.to_owned()).map_err(|_invalid| format!("{host:?} is no name that a certificate can be for"))
 }
 
 impl Identity {
-    /// Reads certificate, key and authority; `me` must be in the certificate.
-    pub(crate) fn read(me: NodeId, cert: &Path, key: &Path, ca: &Path) -> Result<Self, CertificateError> {
+    /// Reads certificate, key and authority; the certificate must be for the host of the address `me`.
+    pub(crate) fn read(me: &str, cert: &Path, key: &Path, ca: &Path) -> Result<Self, CertificateError> {
         let chain = certificates(cert)?;
         let fault = |file: &Path, fault: String| CertificateError::File { file: PathBuf::from(file), fault };
         is_of(&chain, me).map_err(|refusal| fault(cert, refusal.reason))?;
@@ -49,12 +49,12 @@ impl Identity {
     }
 }
 
-/// Whether a certificate chain is that of a node.
-pub(crate) fn is_of(chain: &[CertificateDer<'_>], node: NodeId) -> Result<(), Refusal> {
+/// Whether a certificate chain is that of the node at an address.
+pub(crate) fn is_of(chain: &[CertificateDer<'_>], address: &str) -> Result<(), Refusal> {
     let refuse = |reason: String| Refusal::new(RefusalCode::Identity, reason);
     let leaf = chain.first().ok_or_else(|| refuse("no certificate".to_owned()))?;
     let certificate = ParsedCertificate::try_from(leaf).map_err(|error| refuse(error.to_string()))?;
-    let name = name_of(node);
+    let name = name_of(address).map_err(refuse)?;
     verify_server_name(&certificate, &name)
         .map_err(|error| refuse(format!("the certificate is not for {}: {error}", name.to_str())))
 }
@@ -162,5 +162,26 @@ struct NoCertificate;
 impl ResolvesServerCert for NoCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain(name: &str) -> Vec<CertificateDer<'static>> {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        vec![params.self_signed(&key).expect("signed").der().clone()]
+    }
+
+    #[test]
+    fn a_certificate_is_for_hosts_whatever_the_port() {
+        let is = |name: &str, address: &str| is_of(&chain(name), address).is_ok();
+        assert!(is("w-0.w.ns.svc", "w-0.w.ns.svc:4319") && !is("w-0.w.ns.svc", "w-1.w.ns.svc:4319"));
+        assert!(is("*.w.ns.svc", "w-1.w.ns.svc:4319") && !is("*.w.ns.svc", "w-1.other.ns.svc:4319"));
+        assert!(is("10.0.0.7", "10.0.0.7:1") && !is("10.0.0.7", "10.0.0.8:1"));
+        assert!(is("::1", "[::1]:4319"));
+        assert!(is_of(&chain("a"), "_:1").is_err());
     }
 }

@@ -11,13 +11,14 @@ use watershed_schema::NodeId;
 
 use super::backoff::Backoff;
 use super::{Message, Peer, View};
+use crate::config::host_of;
 use crate::election::{Candidate, Key, elect};
 use crate::handshake::{Dialled, Handshaken, dial};
 use crate::home::Home;
 use crate::limits::{BACKOFF_MAX, HANDSHAKE_DEADLINE};
 use crate::link::Link;
 use crate::session::Session;
-use crate::{DialError, Refusal, RefusalCode};
+use crate::{DialError, Refusal, RefusalCode, Security};
 
 /// A session that lasted so long was good: the next dial does not wait.
 const LASTED: Duration = BACKOFF_MAX;
@@ -141,6 +142,7 @@ impl State {
     }
 
     fn claim(&mut self, candidate: Candidate, advertised: String) -> Result<(), Refusal> {
+        self.is_known_there(&advertised)?;
         elect(self.me.node, self.current.as_ref().map(|current| &current.candidate), &candidate)?;
         self.vacate();
         self.view.send_if_modified(|view| {
@@ -150,6 +152,19 @@ impl State {
         });
         self.current = Some(Current { candidate, link: None, up_since: None });
         Ok(())
+    }
+
+    /// A certificate names a host, the control log says whose host it is: no other node takes this one's number.
+    fn is_known_there(&self, advertised: &str) -> Result<(), Refusal> {
+        let view = self.view.borrow();
+        let known = view.address.as_deref().filter(|known| host_of(known) != host_of(advertised));
+        match (&self.home.security, known) {
+            (Security::Mtls { .. }, Some(known)) => {
+                let reason = format!("node {} is known at {known}, its certificate is for {advertised}", self.me.node);
+                Err(Refusal::new(RefusalCode::Identity, reason))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Ends the connection that has the place.
