@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use ractor::{Actor as _, ActorRef};
 use tokio::sync::watch;
-use watershed_cluster::{ControlView, Ring};
+use watershed_cluster::{ControlView, Pulse, Ring};
 use watershed_lake::Lake;
 use watershed_schema::proto::control_command::Command;
 use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, Replayed};
@@ -151,6 +151,7 @@ impl Node {
             peers,
             gateway: gateway.clone(),
             supervisor: supervisor.get_cell(),
+            pulse: Pulse::start(),
         };
         let control = join(&opening, founding).await?;
         control.tell_move(me, who);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor as _, ActorCell};
-use watershed_cluster::{Call, Group, GroupError, Replica as GroupReplica, StateMachine, Transport, TransportError};
+use watershed_cluster::{Call, Group, GroupError, Pulse, Replica as GroupReplica, StateMachine, Transport, TransportError};
 use watershed_hot::Store;
 use watershed_schema::{GroupId, NodeId, ShardId};
 
@@ -39,6 +39,7 @@ pub(crate) struct Opening {
     pub(crate) peers: Arc<dyn Peers>,
     pub(crate) gateway: Gateway,
     pub(crate) supervisor: ActorCell,
+    pub(crate) pulse: Pulse,
 }
 
 impl Opening {
@@ -96,7 +97,8 @@ impl Opening {
     ) -> Result<Group, GroupError> {
         let store = Arc::new(GroupStore(Arc::clone(disk)));
         let transport: Arc<dyn Transport> = Arc::new(ByPeers(Arc::clone(&self.peers)));
-        let group = Group::open(GroupReplica { group: id, node: self.me, store, state, transport }).await?;
+        let pulse = self.pulse.clone();
+        let group = Group::open(GroupReplica { group: id, node: self.me, store, state, transport, pulse }).await?;
         self.gateway.open_group(id, group.clone());
         // A founder that others have joined since waits for an election like them.
         if is_founder && group.status().voters.iter().all(|voter| *voter == self.me) {

@@ -10,7 +10,7 @@ mod transport;
 
 pub use control::{Control, ControlView, Node, Seen, Step, next_step};
 pub use group::{
-    Applied, Base, Done, Group, GroupError, LeaderWatch, Leadership, Replica, ReplicaStore, Role, StateMachine, Status,
+    Applied, Base, Done, Group, GroupError, LeaderWatch, Leadership, Pulse, Replica, ReplicaStore, Role, StateMachine, Status,
 };
 pub use placement::{Member, place};
 pub use ring::Ring;

@@ -1,5 +1,6 @@
 //! This node among others: who it is, and the way to them.
 
+mod beats;
 mod identity;
 mod join;
 mod parts;

@@ -37,6 +37,15 @@ impl Gateway {
         on(async move { Ok(Bytes::from(gateway.asked(ask, group, body).await.encode_to_vec())) }).await
     }
 
+    /// Answers a heartbeat; the caller may stop waiting at any time.
+    ///
+    /// # Errors
+    /// Why it cannot be answered.
+    pub async fn beat(&self, group: GroupId, body: Bytes) -> Result<Bytes, String> {
+        let here = self.group(group).ok_or_else(|| format!("group {group} is not here"))?;
+        here.receive(RaftCall::Heartbeat, body).await.map_err(|error| error.to_string())
+    }
+
     async fn asked(&self, ask: Ask, group: GroupId, body: Bytes) -> PeerAnswer {
         let done = match ask {
             Ask::Append => self.append(group, body).await,

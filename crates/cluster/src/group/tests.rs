@@ -21,7 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 async fn open(store: &Arc<Memory>) -> (Group, Journal) {
     let journal = Journal::default();
     let (state, transport) = (Box::new(journal.clone()), Arc::new(NoPeers));
-    let replica = Replica { group: GroupId(1), node: NodeId(1), store: Arc::clone(store) as _, state, transport };
+    let replica =
+        Replica { group: GroupId(1), node: NodeId(1), store: Arc::clone(store) as _, state, transport, pulse: Pulse::start() };
     let group = Group::open(replica).await.expect("opens");
     group.bootstrap(&[NodeId(1)]).await.expect("founded");
     group.wait_leader(DEADLINE).await.expect("a leader");

@@ -14,6 +14,7 @@ use watershed_peer::limits::{BODY_BYTES_MAX, URGENT_BYTES_MAX};
 use watershed_peer::{CallError, DialError, Fabric, RefusalCode, Refused, Request, Service};
 use watershed_schema::{GroupId, NodeId};
 
+use super::beats::{self, BEATS, Beats};
 use super::join::NAMELESS;
 use super::parts::{self, PART, Parts};
 use super::rests::{self, First, MORE, Piece, Rests};
@@ -23,13 +24,15 @@ const SEEK_AGAIN: Duration = Duration::from_secs(1);
 /// Sessions with the other nodes.
 pub(super) struct FabricPeers {
     fabric: Arc<Fabric>,
+    beats: Arc<Beats>,
     me: NodeId,
     calls: AtomicU64,
 }
 
 impl FabricPeers {
     pub(super) fn new(fabric: Fabric, me: NodeId) -> Self {
-        Self { fabric: Arc::new(fabric), me, calls: AtomicU64::new(0) }
+        let fabric = Arc::new(fabric);
+        Self { beats: Beats::new(Arc::clone(&fabric)), fabric, me, calls: AtomicU64::new(0) }
     }
 
     /// Dials the addresses that the settings name until somebody answers: from then on the control log says who is where.
@@ -102,7 +105,7 @@ fn is_foreign(error: &DialError) -> bool {
     matches!(error, DialError::Refused(refusal) | DialError::RefusedByPeer(refusal) if refusal.code == RefusalCode::Cluster)
 }
 
-fn of_call(error: CallError) -> TransportError {
+pub(super) fn of_call(error: CallError) -> TransportError {
     match error {
         CallError::Unreachable { .. } => TransportError::Unreachable(error.to_string()),
         CallError::TooLarge { bytes, limit, .. } => TransportError::TooLarge { bytes, limit },
@@ -116,6 +119,9 @@ fn of_call(error: CallError) -> TransportError {
 #[async_trait]
 impl Transport for FabricPeers {
     async fn call(&self, to: NodeId, call: Call) -> Result<Bytes, TransportError> {
+        if beats::is_beat(&call) {
+            return self.beats.send(to, call).await;
+        }
         if call.kind.is_urgent() && call.body.len() <= URGENT_BYTES_MAX {
             let request = Request::new(call.kind as u8, call.group.0, call.body).urgent();
             return self.fabric.call(to, request, call.deadline).await.map_err(of_call);
@@ -173,6 +179,9 @@ impl Answers {
 #[async_trait]
 impl Service for Answers {
     async fn call(&self, from: NodeId, kind: u8, group: u32, body: Bytes) -> Result<Bytes, Refused> {
+        if kind == BEATS {
+            return beats::answer(&self.gateway, body).await.map_err(Refused);
+        }
         if kind == MORE {
             return self.rests.next(from, body).map_err(Refused);
         }

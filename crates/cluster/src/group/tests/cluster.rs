@@ -10,6 +10,7 @@ use watershed_schema::{EntryKind, GroupId, NodeId};
 
 use super::memory::{Journal, Memory};
 use super::net::Net;
+use crate::Pulse;
 use crate::group::{Applied, Group, GroupError, Replica, Role};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,11 +36,11 @@ pub(super) fn line(number: u64) -> Bytes {
 
 async fn open(net: &Net, me: NodeId, store: &Arc<Memory>) -> Node {
     let (journal, transport) = (Journal::default(), net.transport(me));
-    let replica =
-        Replica { group: GroupId(1), node: me, store: Arc::clone(store) as _, state: Box::new(journal.clone()), transport };
+    let (store, state, pulse) = (Arc::clone(store), Box::new(journal.clone()), Pulse::start());
+    let replica = Replica { group: GroupId(1), node: me, store: Arc::clone(&store) as _, state, transport, pulse };
     let group = Group::open(replica).await.expect("opens");
     net.join(me, group.clone());
-    Node { store: Arc::clone(store), journal, group }
+    Node { store, journal, group }
 }
 
 impl Cluster {

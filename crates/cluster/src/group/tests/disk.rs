@@ -13,6 +13,7 @@ use watershed_schema::{BatchBuilder, Column, EntryKind, GroupId, LogRecord, Lsn,
 
 use super::memory::Journal;
 use super::net::Net;
+use crate::Pulse;
 use crate::group::{Base, Done, Group, Replica, ReplicaStore};
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -80,7 +81,8 @@ fn events(rows: u32) -> Bytes {
 async fn open(net: &Net, folder: &Path, id: u64) -> (Store, Group) {
     let store = Store::open(&folder.join(format!("{id}.db")), Options::default()).expect("opens");
     let (node, state, transport) = (NodeId(id), Box::new(Journal::default()), net.transport(NodeId(id)));
-    let replica = Replica { group: GroupId(1), node, store: Arc::new(OnDisk(store.clone())), state, transport };
+    let replica =
+        Replica { group: GroupId(1), node, store: Arc::new(OnDisk(store.clone())), state, transport, pulse: Pulse::start() };
     let group = Group::open(replica).await.expect("opens");
     net.join(node, group.clone());
     (store, group)

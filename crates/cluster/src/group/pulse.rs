@@ -1,0 +1,82 @@
+//! One clock for the heartbeats of all groups of a node.
+//!
+//! openraft gives each group a clock of its own: sixteen shards would wake a node and its peers hundreds of times a second,
+//! each time for a few bytes. Groups that beat at the same moment have heartbeats that can travel together.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use openraft::Raft;
+use openraft::async_runtime::WatchReceiver as _;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use watershed_schema::NodeId;
+
+use super::machine::Machine;
+use super::types::Types;
+
+/// A group that is stuck keeps the others waiting no longer than this.
+const PATIENCE: Duration = Duration::from_millis(super::HEARTBEAT_MS / 2);
+
+/// The clock; it goes as long as one of its groups does. Cheap to clone.
+#[derive(Clone)]
+pub struct Pulse(Arc<Beating>);
+
+#[derive(Default)]
+struct Beating(Mutex<Vec<Weak<Heart>>>);
+
+/// What beats: gone with the last handle of its group.
+pub(super) struct Heart {
+    node: u64,
+    raft: Raft<Types, Machine>,
+    _clock: Pulse,
+}
+
+impl Pulse {
+    /// Starts the clock. Must run inside a tokio runtime.
+    #[must_use]
+    pub fn start() -> Self {
+        let beating = Arc::new(Beating::default());
+        tokio::spawn(run(Arc::downgrade(&beating)));
+        Self(beating)
+    }
+
+    pub(super) fn join(self, node: NodeId, raft: Raft<Types, Machine>) -> Arc<Heart> {
+        let beating = Arc::clone(&self.0);
+        let heart = Arc::new(Heart { node: node.0, raft, _clock: self });
+        beating.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&heart));
+        heart
+    }
+}
+
+impl Beating {
+    fn hearts(&self) -> Vec<Arc<Heart>> {
+        let mut hearts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        hearts.retain(|heart| heart.strong_count() > 0);
+        hearts.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Heart {
+    /// Only a leader beats, and only the others have to see that an election is due: each look at a timer wakes the node.
+    async fn beat(&self) {
+        let leads = self.raft.server_metrics().borrow_watched().current_leader == Some(self.node);
+        self.raft.runtime_config().tick(!leads);
+        if leads && self.raft.trigger().heartbeat().await.is_err() {
+            tracing::debug!("a group that stopped does not beat");
+        }
+    }
+}
+
+async fn run(beating: Weak<Beating>) {
+    let mut ticks = interval(Duration::from_millis(super::HEARTBEAT_MS));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(hearts) = beating.upgrade().map(|beating| beating.hearts()) else { return };
+        let beats = futures::future::join_all(hearts.iter().map(|heart| heart.beat()));
+        if timeout(PATIENCE, beats).await.is_err() {
+            tracing::warn!("a group does not take its heartbeat");
+        }
+    }
+}
