@@ -30,7 +30,7 @@ pub(super) struct Flags {
 }
 
 pub(super) async fn run(nodes: &mut Nodes, flags: &Flags) -> Result<Value, Failure> {
-    let load = load::Flags { seconds: 0, batch: 128, connections: 3, rate: flags.rate };
+    let load = load::Flags { seconds: 0, batch: 128, connections: 3, tenants: 0, rate: flags.rate };
     let (mut seconds, mut refused) = (Vec::new(), 0);
     for number in 0..flags.kills {
         let victim = number % 3;

@@ -25,7 +25,7 @@ async fn placed(nodes: &Nodes) -> Result<Vec<(u32, u64)>, Failure> {
 }
 
 pub(super) async fn run(nodes: &mut Nodes, flags: &Flags) -> Result<Value, Failure> {
-    let load = load::Flags { seconds: 0, batch: 128, connections: 3, rate: flags.rate };
+    let load = load::Flags { seconds: 0, batch: 128, connections: 3, tenants: 0, rate: flags.rate };
     let before = placed(nodes).await?;
     let senders = Load::start(&nodes.targets(), &load);
     tokio::time::sleep(Duration::from_secs(2)).await;

@@ -30,6 +30,9 @@ pub(super) struct Flags {
     /// Requests at a time.
     #[arg(long, default_value_t = 6)]
     pub(super) connections: usize,
+    /// Tenants, each with a shard of its own; 0 = one whose records go to all shards, a part of each request to each.
+    #[arg(long, default_value_t = 0)]
+    pub(super) tenants: usize,
     /// Records a second in all; 0 = as many as are acknowledged.
     #[arg(long, default_value_t = 0)]
     pub(super) rate: u64,
@@ -63,6 +66,10 @@ impl Load {
         let (totals, mut senders) = (Arc::new(Totals::default()), JoinSet::new());
         for number in 0..flags.connections.max(1) {
             let mut targets = targets.to_vec();
+            if flags.tenants > 0 {
+                let tenant = format!("tenant-{}", number % flags.tenants);
+                targets.iter_mut().for_each(|target| target.tenant = Some(tenant.clone()));
+            }
             let first = number % targets.len();
             targets.rotate_left(first);
             senders.spawn(flood(targets, flags.clone(), Arc::clone(&totals), number as u64));
@@ -103,6 +110,7 @@ pub(super) async fn run(nodes: &Nodes, flags: &Flags) -> Result<Value, Failure> 
     result["server_cpu_us_per_record"] = (cpu as f64 / sent.records as f64).into();
     result["batch"] = flags.batch.into();
     result["connections"] = flags.connections.into();
+    result["tenants"] = flags.tenants.into();
     result["rate"] = flags.rate.into();
     result["compression"] = "none".into();
     Ok(result)
