@@ -1,5 +1,6 @@
 //! Opens the replicas that the control group gives to this node, and deletes those that it takes away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorProcessingErr;
@@ -15,9 +16,15 @@ use crate::tick::Tick;
 pub(crate) struct Keeper {
     pub(crate) opening: Opening,
     pub(crate) control: ControlHandle,
+    /// The cluster as it was when nothing was left to do: the same one needs no second look.
+    settled: Option<Arc<ControlView>>,
 }
 
 impl Keeper {
+    pub(crate) fn new(opening: Opening, control: ControlHandle) -> Self {
+        Self { opening, control, settled: None }
+    }
+
     /// Opens what is missing.
     pub(crate) async fn open(&self) -> Result<(), StartError> {
         let (view, me) = (self.control.view(), self.opening.me);
@@ -52,7 +59,14 @@ impl Tick for Keeper {
     const EVERY: Duration = Duration::from_millis(50);
 
     async fn tick(&mut self) -> Result<(), ActorProcessingErr> {
+        let view = self.control.view();
+        if self.settled.as_ref().is_some_and(|settled| Arc::ptr_eq(settled, &view)) {
+            return Ok(());
+        }
         self.open().await?;
-        Ok(self.close().await?)
+        self.close().await?;
+        let is_done = self.surplus(&view).is_empty();
+        self.settled = is_done.then_some(view);
+        Ok(())
     }
 }

@@ -155,7 +155,7 @@ impl Node {
         };
         let control = join(&opening, founding).await?;
         control.tell_move(me, who);
-        let keeper = Keeper { opening: opening.clone(), control: control.clone() };
+        let keeper = Keeper::new(opening.clone(), control.clone());
         keeper.open().await?;
         let keeper = keeper.start(supervisor.get_cell()).await?;
         let shards = Arc::new(Shards::new(&opening, &control));

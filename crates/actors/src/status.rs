@@ -10,7 +10,7 @@ use crate::Gateway;
 pub(crate) fn replicas(gateway: &Gateway) -> Vec<ReplicaStatus> {
     let of_shard = |replica: &crate::shard::Replica| ReplicaStatus {
         shard: Some(u32::from(replica.id().0)),
-        hot_bytes: replica.hot_bytes().unwrap_or_default(),
+        hot_bytes: replica.hot_bytes(),
         ..of(gateway.me(), &replica.status(), &replica.positions())
     };
     let control = gateway.group(GroupId::CONTROL).map(|group| of(gateway.me(), &group.status(), &Positions::default()));

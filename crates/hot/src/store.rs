@@ -183,12 +183,18 @@ impl Store {
     pub fn stats(&self) -> Result<Stats, HotError> {
         let (first_seq, next_seq) =
             self.read(|connection| Ok((reader::first_seq(connection)?, reader::next_seq(connection)?)))?;
+        Ok(Stats { first_seq, next_seq, bytes: self.bytes() })
+    }
+
+    /// Bytes of the files; asks the file system only.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
         let size = |suffix: &str| {
             let mut path = self.inner.path.clone().into_os_string();
             path.push(suffix);
             std::fs::metadata(path).map_or(0, |file| file.len())
         };
-        Ok(Stats { first_seq, next_seq, bytes: size("") + size("-wal") })
+        size("") + size("-wal")
     }
 
     fn read<T>(&self, with: impl FnOnce(&Connection) -> Result<T, HotError>) -> Result<T, HotError> {

@@ -56,11 +56,9 @@ impl Replica {
     }
 
     /// Bytes of its files.
-    ///
-    /// # Errors
-    /// [`ReadError::Hot`] when the files cannot be looked at.
-    pub fn hot_bytes(&self) -> Result<u64, ReadError> {
-        Ok(self.store.stats()?.bytes)
+    #[must_use]
+    pub fn hot_bytes(&self) -> u64 {
+        self.store.bytes()
     }
 
     /// How long the oldest event that is in no snapshot has waited.

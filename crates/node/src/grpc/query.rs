@@ -88,7 +88,7 @@ fn shard_status(replica: &watershed_actors::Replica) -> proto::ShardStatus {
         archived_seq: positions.archived().0,
         staged_seq: positions.staged().0,
         tail_seq: positions.tail().0,
-        hot_bytes: replica.hot_bytes().unwrap_or_default(),
+        hot_bytes: replica.hot_bytes(),
     }
 }
 

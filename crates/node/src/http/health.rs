@@ -50,7 +50,7 @@ fn gauges(context: &Context) {
         metrics::gauge!("watershed_archive_lag_events", "shard" => id.clone()).set(lag as f64);
         metrics::gauge!("watershed_archive_lag_seconds", "shard" => id.clone()).set(shard.archive_lag().as_secs_f64());
         metrics::gauge!("watershed_hot_events", "shard" => id.clone()).set((positions.tail().0 - positions.trimmed().0) as f64);
-        metrics::gauge!("watershed_hot_bytes", "shard" => id.clone()).set(shard.hot_bytes().unwrap_or_default() as f64);
+        metrics::gauge!("watershed_hot_bytes", "shard" => id.clone()).set(shard.hot_bytes() as f64);
         metrics::gauge!("watershed_disk_full", "shard" => id).set(f64::from(u8::from(shard.is_full())));
     }
 }
