@@ -37,9 +37,14 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let sql = statement(&session);
     let found = client.query(&sql).await?;
     let stored: usize = found.iter().map(RecordBatch::num_rows).sum();
-    let live = follow(&client, &session, stored as u64).await?;
-    let text =
-        format!("{}\n{sql}\n\n{live} events came by one subscription to the trace, {sent} were sent.\n", timeline(&found)?);
+    let live = follow(&client, &session, stored).await?;
+    if live != in_order_of_the_log(&found)? {
+        return Err(Failure::refused("the subscription delivered something else than SQL finds"));
+    }
+    let text = format!(
+        "{}\n{sql}\n\n{stored} events, {sent} were sent; a subscription to the trace delivered the same, in the order of the log.\n",
+        timeline(&found)?
+    );
     drop(node);
     Ok(out::data(&text)?)
 }
@@ -60,22 +65,34 @@ async fn play(client: &Client, session: &Session) -> Result<u64, Failure> {
 fn statement(session: &Session) -> String {
     format!(
         "SELECT CAST(timestamp AS BIGINT) - {start} AS at, event_source, event_type, event_name,\n       \
-         coalesce(service_name, session_id, db_name) AS who\nFROM events\nWHERE trace_id = '{trace}'\nORDER BY timestamp, _shard, _seq",
+         coalesce(service_name, session_id, db_name) AS who, id, CAST(_seq AS BIGINT) AS seq\nFROM events\nWHERE trace_id = '{trace}'\nORDER BY timestamp, _shard, _seq",
         start = session.start_us(),
         trace = session.trace(),
     )
 }
 
-/// The trace's events from the beginning, until all that are stored were delivered.
-async fn follow(client: &Client, session: &Session, stored: u64) -> Result<u64, Failure> {
+/// Ids of the trace's events from the beginning, until as many were delivered as are stored.
+async fn follow(client: &Client, session: &Session, stored: usize) -> Result<Vec<String>, Failure> {
     let filter = Filter { trace_ids: vec![session.trace().to_owned()], ..Filter::default() };
     let mut stream = client.subscribe(filter, Start::Earliest);
-    let mut seen = 0;
-    while seen < stored {
+    let mut seen = Vec::new();
+    while seen.len() < stored {
         let Some(item) = stream.try_next().await? else { break };
-        seen += item.events.len() as u64;
+        seen.extend(item.events.into_iter().map(|(_, event)| event.id.unwrap_or_default()));
     }
     Ok(seen)
+}
+
+/// Ids by the number in the log: a trace is in one shard.
+fn in_order_of_the_log(found: &[RecordBatch]) -> Result<Vec<String>, Failure> {
+    let mut rows = Vec::new();
+    for batch in found {
+        let seqs = batch.column(6).as_primitive_opt::<Int64Type>().ok_or_else(|| Failure::refused("`seq` is no number"))?;
+        let ids = batch.column(5).as_string::<i32>();
+        rows.extend((0..batch.num_rows()).map(|row| (seqs.value(row), ids.value(row).to_owned())));
+    }
+    rows.sort_unstable();
+    Ok(rows.into_iter().map(|(_, id)| id).collect())
 }
 
 fn timeline(found: &[RecordBatch]) -> Result<String, Failure> {
