@@ -46,6 +46,9 @@ pub enum BatchError {
     /// Too many bytes.
     #[error("batch has {0} bytes, limit {max}", max = limits::BATCH_BYTES_MAX)]
     TooManyBytes(usize),
+    /// Too many bytes for readers: each event repeats what it shares.
+    #[error("batch has {0} bytes with shared parts repeated, limit {max}", max = limits::BATCH_UNFOLDED_BYTES_MAX)]
+    TooManyUnfoldedBytes(usize),
     /// Not protobuf, or not our message.
     #[error(transparent)]
     Malformed(#[from] Malformed),

@@ -12,12 +12,16 @@ pub const ATTRIBUTES_MAX: usize = 128;
 pub const NESTING_MAX: usize = 16;
 /// Deepest nesting of a JSON request: a recorded page has two levels for each of its elements.
 pub const JSON_NESTING_MAX: usize = 1024;
+/// Most objects in an OTLP request in JSON: the shortest attribute has one for each 18 bytes.
+pub const JSON_OBJECTS_MAX: usize = MESSAGE_BYTES_MAX / 16;
 /// Longest tenant name, bytes.
 pub const TENANT_BYTES_MAX: usize = 128;
 /// Most events in one batch.
 pub const BATCH_ROWS_MAX: usize = 65_536;
 /// Largest encoded batch, bytes: a request grows a little when it becomes rows.
 pub const BATCH_BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
+/// Most bytes of a request's events when each carries what it shares with others: readers see them so.
+pub const BATCH_UNFOLDED_BYTES_MAX: usize = 16 * BATCH_BYTES_MAX;
 /// Bytes of small batches that the leader joins into one log entry.
 pub const ENTRY_COALESCED_BYTES_MAX: usize = 1024 * 1024;
 /// Longest topic, characters.
@@ -30,4 +34,5 @@ pub const DEDUPE_IDS_MAX: usize = 1_000_000;
 pub const FUTURE_MICROS_MAX: i64 = 24 * 3600 * 1_000_000;
 
 const _: () = assert!(BATCH_BYTES_MAX >= MESSAGE_BYTES_MAX, "a full request must fit into a batch");
+const _: () = assert!(BATCH_UNFOLDED_BYTES_MAX / BATCH_ROWS_MAX >= 16 * 1024, "a full batch has room for a resource in each row");
 const _: () = assert!(ATTRIBUTE_VALUE_BYTES_MAX < MESSAGE_BYTES_MAX, "a value must fit into a request");

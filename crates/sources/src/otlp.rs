@@ -12,12 +12,12 @@ mod traces;
 mod walk;
 
 use watershed_schema::wire::{Fields, Raw};
-use watershed_schema::{BatchBuilder, EventType, limits};
+use watershed_schema::{BatchBuilder, BatchError, EventType, Shared, limits};
 
 use crate::ids::RequestDigest;
 use crate::{Context, Fault, InvalidRequest, Reject, Rejects, Transformed};
 pub use json::transform_json;
-use resource::Origin;
+use resource::Resource;
 
 /// Which of the three.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,6 +57,13 @@ impl Work<'_> {
         self.ordinal - 1
     }
 
+    /// Whether so many records more may fit: asked before they are read, so that what is refused costs nothing.
+    fn check_room(&self, more: usize) -> Result<(), InvalidRequest> {
+        self.builder.check()?;
+        let rows = self.builder.len().saturating_add(more);
+        if rows > limits::BATCH_ROWS_MAX { Err(BatchError::TooManyRows(rows).into()) } else { Ok(()) }
+    }
+
     fn reject(&mut self, index: u64, (field, reason): Fault) {
         self.rejects.add(Reject { index, field, reason });
     }
@@ -93,28 +100,23 @@ fn finish(work: Work<'_>) -> Result<Transformed, InvalidRequest> {
 /// `ResourceSpans`, `ResourceMetrics`, `ResourceLogs`: the same three fields. Fields may come in any order.
 fn walk_resource(signal: Signal, group: &[u8], work: &mut Work<'_>) -> Result<(), InvalidRequest> {
     let group = walk::Group::of(group)?;
+    // Read once: a resource may be big and have many scopes.
+    let resource = Resource::of(&group)?;
+    work.dropped_attributes += resource.dropped();
     for scope_group in &group.members {
         let scope = walk::Group::of(scope_group)?;
-        let origin = Origin {
-            resource: group.about,
-            resource_schema: group.schema_url,
-            scope: scope.about,
-            scope_schema: scope.schema_url,
-        };
-        walk_scope(signal, &origin, &scope.members, work)?;
+        if !scope.members.is_empty() {
+            work.check_room(scope.members.len())?;
+            let shared = resource.write(&scope, signal.event_type(), work)?;
+            walk_records(signal, &scope.members, shared, work)?;
+        }
     }
     Ok(())
 }
 
-fn walk_scope(signal: Signal, origin: &Origin<'_>, records: &[&[u8]], work: &mut Work<'_>) -> Result<(), InvalidRequest> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    if work.builder.len() + records.len() > limits::BATCH_ROWS_MAX {
-        return Err(watershed_schema::BatchError::TooManyRows(work.builder.len() + records.len()).into());
-    }
-    let shared = origin.write(signal.event_type(), work)?;
+fn walk_records(signal: Signal, records: &[&[u8]], shared: Shared, work: &mut Work<'_>) -> Result<(), InvalidRequest> {
     for record in records {
+        work.builder.check()?;
         match signal {
             Signal::Traces => traces::span(record, shared, work)?,
             Signal::Logs => logs::record(record, shared, work)?,

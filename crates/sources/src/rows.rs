@@ -35,6 +35,10 @@ impl<'c> Rows<'c> {
 
     /// Takes the next record of the request: `each` adds its rows; a fault makes it a reject.
     pub(crate) fn record(&mut self, raw: &RawValue, each: impl FnOnce(&Object<'_>, &mut Self) -> Result<(), Fault>) {
+        // The request will be refused whole: reading on would cost time for nothing.
+        if self.builder.check().is_err() {
+            return;
+        }
         let wanted = || ("record", "must be an object".to_owned());
         let taken = Object::of(raw).ok_or_else(wanted).and_then(|object| each(&object, self));
         if let Err((field, reason)) = taken {

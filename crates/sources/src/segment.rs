@@ -123,9 +123,11 @@ fn transform(call: Option<Call>, request: &[u8], context: &Context) -> Result<Tr
     let mut rows = Rows::new(SOURCE, request, context);
     for request in json::records(json::checked(request)?)? {
         let whole = Object::of(request).ok_or_else(|| InvalidRequest::Undecodable("JSON: an object is wanted".to_owned()))?;
-        let envelope = Envelope { call, sent_at: whole.time("sentAt").or_absent(), context: whole.raw("context") };
         let fields = |(field, reason): Fault| InvalidRequest::Undecodable(format!("{field}: {reason}"));
-        for message in whole.list("batch").map_err(fields)?.unwrap_or_else(|| vec![request]) {
+        let messages = whole.list("batch").map_err(fields)?;
+        let sent_at = whole.time("sentAt").or_absent();
+        let envelope = Envelope { call, sent_at, context: whole.raw("context"), is_batch: messages.is_some() };
+        for message in messages.unwrap_or_else(|| vec![request]) {
             rows.record(message, |record, rows| envelope.message(message, record, rows));
         }
     }
@@ -137,15 +139,29 @@ struct Envelope<'a> {
     call: Option<Call>,
     sent_at: Option<i64>,
     context: Option<&'a RawValue>,
+    /// Whether it has messages, or is one itself.
+    is_batch: bool,
 }
 
 impl Envelope<'_> {
     fn message(&self, raw: &RawValue, record: &Object<'_>, rows: &mut Rows<'_>) -> Result<(), Fault> {
-        if raw.get().len() > MESSAGE_BYTES_MAX {
-            return Err(("message", format!("has {} bytes, limit {MESSAGE_BYTES_MAX}", raw.get().len())));
-        }
+        self.check_bytes(raw, record)?;
         let call = self.call_of(record)?;
         rows.add(call.event_type(), |row| self.write(call, record, row))
+    }
+
+    /// The batch's context becomes part of every message that has none: it counts for each.
+    fn check_bytes(&self, raw: &RawValue, record: &Object<'_>) -> Result<(), Fault> {
+        let own = raw.get().len();
+        if own > MESSAGE_BYTES_MAX {
+            return Err(("message", format!("has {own} bytes, limit {MESSAGE_BYTES_MAX}")));
+        }
+        let shared = self.context.filter(|_| !record.has("context")).map_or(0, |context| context.get().len());
+        if self.is_batch && own + shared > MESSAGE_BYTES_MAX {
+            let all = own + shared;
+            return Err(("message", format!("has {all} bytes with the batch's context, limit {MESSAGE_BYTES_MAX}")));
+        }
+        Ok(())
     }
 
     fn call_of(&self, record: &Object<'_>) -> Result<Call, Fault> {

@@ -17,6 +17,7 @@ pub struct BatchBuilder {
     tenant: TenantId,
     body: Vec<u8>,
     index: Index,
+    unfolded_bytes: usize,
     shared_facts: Vec<Facts>,
     header: proto::BatchHeader,
     keys: Vec<u64>,
@@ -37,13 +38,17 @@ impl BatchBuilder {
             tenant,
             body: Vec::with_capacity(capacity_bytes),
             index: Index { shared: Vec::new(), rows: Vec::new() },
+            unfolded_bytes: 0,
             shared_facts: Vec::new(),
             keys: Vec::new(),
         }
     }
 
-    /// Writes a part that many rows have in common.
+    /// Writes a part that many rows have in common. Nothing is written above the limits, see [`Self::try_row`].
     pub fn shared(&mut self, fill: impl FnOnce(&mut EventWriter<'_>)) -> Shared {
+        if self.check().is_err() {
+            return Shared(self.index.shared.len());
+        }
         let mut facts = Facts::default();
         let mark = wire::begin_nested(&mut self.body, 1);
         fill(&mut EventWriter { out: &mut self.body, facts: &mut facts });
@@ -66,6 +71,9 @@ impl BatchBuilder {
 
     /// Like [`Self::row`]; when `fill` fails, the batch is as if the event had never begun.
     ///
+    /// A batch above the limits grows no further, so that a small request cannot fill the memory before it is refused:
+    /// `fill` is not called, and [`Self::finish`] says which limit it is. [`Self::check`] says so earlier.
+    ///
     /// # Errors
     /// That of `fill`.
     pub fn try_row<E>(
@@ -73,6 +81,9 @@ impl BatchBuilder {
         shared: Option<Shared>,
         fill: impl FnOnce(&mut EventWriter<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        if self.check().is_err() {
+            return Ok(());
+        }
         let mut facts = shared.map_or_else(Facts::default, |Shared(index)| self.shared_facts[index]);
         let begin = self.body.len();
         let mark = wire::begin_nested(&mut self.body, 2);
@@ -83,6 +94,8 @@ impl BatchBuilder {
         }
         fill(&mut EventWriter { out: &mut self.body, facts: &mut facts }).inspect_err(|_fault| self.body.truncate(begin))?;
         wire::end_nested(&mut self.body, mark);
+        let shared_bytes = shared.map_or(0, |Shared(index)| self.index.shared[index].len());
+        self.unfolded_bytes += shared_bytes + self.body.len() - mark;
         self.index.rows.push(RowPlace { own: mark..self.body.len(), shared: shared.map(|Shared(index)| index) });
         note(&mut self.header, &mut self.keys, &facts);
         Ok(())
@@ -106,11 +119,22 @@ impl BatchBuilder {
         self.body.len()
     }
 
+    /// Whether the batch is still within the limits; nothing makes it fit again once it is not.
+    ///
+    /// # Errors
+    /// [`BatchError`] for more rows or bytes than allowed.
+    pub fn check(&self) -> Result<(), BatchError> {
+        fits(self.index.rows.len(), self.body.len())?;
+        let bytes = self.unfolded_bytes;
+        if bytes > limits::BATCH_UNFOLDED_BYTES_MAX { Err(BatchError::TooManyUnfoldedBytes(bytes)) } else { Ok(()) }
+    }
+
     /// The finished batch.
     ///
     /// # Errors
     /// [`BatchError`] for no events, or more rows or bytes than allowed.
     pub fn finish(mut self) -> Result<EventBatch, BatchError> {
+        self.check()?;
         close(&mut self.header, self.keys, self.index.rows.len(), self.body.len())?;
         Ok(EventBatch {
             tenant: self.tenant,
@@ -149,13 +173,18 @@ fn close(header: &mut proto::BatchHeader, keys: Vec<u64>, rows: usize, bytes: us
     if rows == 0 {
         return Err(BatchError::Empty);
     }
-    if bytes > limits::BATCH_BYTES_MAX {
-        return Err(BatchError::TooManyBytes(bytes));
-    }
-    header.rows = u32::try_from(rows).ok().filter(|_| rows <= limits::BATCH_ROWS_MAX).ok_or(BatchError::TooManyRows(rows))?;
+    fits(rows, bytes)?;
+    header.rows = u32::try_from(rows).map_err(|_outside| BatchError::TooManyRows(rows))?;
     header.body_bytes = u32::try_from(bytes).map_err(|_outside| BatchError::TooManyBytes(bytes))?;
     header.filter = KeyFilter::build(keys);
     Ok(())
+}
+
+fn fits(rows: usize, bytes: usize) -> Result<(), BatchError> {
+    if bytes > limits::BATCH_BYTES_MAX {
+        return Err(BatchError::TooManyBytes(bytes));
+    }
+    if rows > limits::BATCH_ROWS_MAX { Err(BatchError::TooManyRows(rows)) } else { Ok(()) }
 }
 
 /// The header of bytes that came from outside, with every row checked.

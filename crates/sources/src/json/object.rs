@@ -1,6 +1,7 @@
 //! One level of a JSON object, and what its members must be.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Deserialize;
@@ -33,6 +34,15 @@ impl<'a> Object<'a> {
     /// Names and values, `null` too.
     pub(crate) fn members(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
+    /// The members with a name that `is_known`, each once: of equal names the last counts.
+    pub(crate) fn only(&self, is_known: impl Fn(&str) -> bool) -> Self {
+        let mut seen = BTreeSet::new();
+        let known = self.0.iter().rev().filter(|(name, _)| is_known(name));
+        let mut last: Vec<_> = known.filter(|(name, _)| seen.insert(name.as_ref())).cloned().collect();
+        last.reverse();
+        Self(last)
     }
 
     /// The members that are none of `known`, as an object under construction.

@@ -6,6 +6,7 @@ use watershed_schema::Shared;
 use watershed_schema::wire::{Fields, Malformed, Raw};
 
 use super::{Fault, Work, walk};
+use crate::InvalidRequest;
 use crate::system::EventTime;
 use point::Point;
 
@@ -37,9 +38,12 @@ pub(super) enum Kind {
 const KINDS: [Kind; 5] = [Kind::Gauge, Kind::Sum, Kind::Histogram, Kind::ExponentialHistogram, Kind::Summary];
 
 /// Writes the points of one `Metric`.
-pub(super) fn metric(message: &[u8], shared: Shared, work: &mut Work<'_>) -> Result<(), Malformed> {
+pub(super) fn metric(message: &[u8], shared: Shared, work: &mut Work<'_>) -> Result<(), InvalidRequest> {
     let (metric, fault) = parse(message)?;
+    work.check_room(metric.points.len())?;
     for raw in &metric.points {
+        // Each point repeats what its metric says: a long description is multiplied.
+        work.builder.check()?;
         let index = work.next_ordinal();
         let point = match &fault {
             Some(fault) => Err(fault.clone()),

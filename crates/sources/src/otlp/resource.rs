@@ -8,11 +8,9 @@ use super::{Fault, Work, walk};
 use crate::{InvalidRequest, system};
 
 /// Where records come from.
-pub(super) struct Origin<'a> {
-    pub(super) resource: &'a [u8],
-    pub(super) resource_schema: &'a [u8],
-    pub(super) scope: &'a [u8],
-    pub(super) scope_schema: &'a [u8],
+pub(super) struct Resource<'a> {
+    about: About<'a>,
+    schema_url: &'a str,
 }
 
 /// `Resource` and `InstrumentationScope`, which differ in their field numbers only.
@@ -26,17 +24,27 @@ struct About<'a> {
     entities: Vec<&'a [u8]>,
 }
 
-impl Origin<'_> {
-    /// Writes the shared part: system columns, resource columns, `context`.
-    pub(super) fn write(&self, event_type: EventType, work: &mut Work<'_>) -> Result<Shared, InvalidRequest> {
-        let resource = about(self.resource, [0, 0, 1, 2, 3])?;
-        let scope = about(self.scope, [1, 2, 3, 4, 0])?;
-        let schemas = [
-            ("resource_schema_url", walk::text("schema_url", self.resource_schema).map_err(undecodable)?),
-            ("scope_schema_url", walk::text("schema_url", self.scope_schema).map_err(undecodable)?),
-        ];
-        work.dropped_attributes += resource.attributes.dropped + scope.attributes.dropped;
-        let context = work.context;
+impl<'a> Resource<'a> {
+    pub(super) fn of(group: &walk::Group<'a>) -> Result<Self, InvalidRequest> {
+        Ok(Self { about: about(group.about, [0, 0, 1, 2, 3])?, schema_url: schema_url(group)? })
+    }
+
+    /// Attributes above the limit.
+    pub(super) fn dropped(&self) -> u64 {
+        self.about.attributes.dropped
+    }
+
+    /// Writes the shared part of a scope's records: system columns, resource columns, `context`.
+    pub(super) fn write(
+        &self,
+        scope: &walk::Group<'_>,
+        event_type: EventType,
+        work: &mut Work<'_>,
+    ) -> Result<Shared, InvalidRequest> {
+        let schemas = [("resource_schema_url", self.schema_url), ("scope_schema_url", schema_url(scope)?)];
+        let scope = about(scope.about, [1, 2, 3, 4, 0])?;
+        work.dropped_attributes += scope.attributes.dropped;
+        let (context, resource) = (work.context, &self.about);
         Ok(work.builder.shared(|row| {
             system::write_shared(row, context, event_type, "otel");
             resource.attributes.write_columns(of_resource, row);
@@ -49,6 +57,10 @@ impl Origin<'_> {
             });
         }))
     }
+}
+
+fn schema_url<'a>(group: &walk::Group<'a>) -> Result<&'a str, InvalidRequest> {
+    walk::text("schema_url", group.schema_url).map_err(undecodable)
 }
 
 fn undecodable((field, reason): Fault) -> InvalidRequest {
