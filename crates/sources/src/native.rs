@@ -3,48 +3,75 @@
 //! The owner is the caller's tenant, whatever a row says; times more than a day ahead are rejects, because a native
 //! sender can be told.
 
+mod parts;
+
 use prost::Message as _;
-use watershed_schema::limits::FUTURE_MICROS_MAX;
-use watershed_schema::{BatchError, EventBatch, EventType, limits, proto};
+use watershed_schema::limits::{BATCH_BYTES_MAX, BATCH_UNFOLDED_BYTES_MAX, FUTURE_MICROS_MAX};
+use watershed_schema::{BatchError, EventBatch, EventType, proto, wire};
 
 use crate::ids::RequestDigest;
 use crate::system::{date, hour};
 use crate::{Context, Fault, InvalidRequest, Reject, Rejects, Transformed};
+use parts::{Common, Parts};
 
-/// Events of a client's batch.
+/// Events of a client's batch. One is read at a time: in memory an event is a thousand times as big as on the wire.
 ///
 /// # Errors
 /// [`InvalidRequest`] when the bytes are no `EventBatch`, or hold more than a batch may.
 pub fn transform(batch: &[u8], context: &Context) -> Result<Transformed, InvalidRequest> {
-    let read = proto::EventBatch::decode(batch).map_err(|error| InvalidRequest::Undecodable(error.to_string()))?;
-    if read.events.len() > limits::BATCH_ROWS_MAX {
-        return Err(BatchError::TooManyRows(read.events.len()).into());
+    let parts = Parts::of(batch)?;
+    let mut native =
+        Native { context, digest: RequestDigest::of(batch), shared: Vec::new(), body: Vec::new(), unfolded_bytes: 0 };
+    for part in parts.shared {
+        native.share(parts::event(part)?)?;
     }
-    let native = Native { context, digest: RequestDigest::of(batch), shared: &read.shared };
-    let (mut rejects, mut events) = (Rejects::default(), Vec::with_capacity(read.events.len()));
-    for (index, event) in (0..).zip(read.events) {
-        match native.event(index, event) {
-            Ok(event) => events.push(event),
+    let (mut rejects, mut taken) = (Rejects::default(), 0);
+    for (index, part) in (0..).zip(parts.events) {
+        match native.event(index, parts::event(part)?) {
+            Ok(event) => native.take(&event).map(|()| taken += 1)?,
             Err((field, reason)) => rejects.add(Reject { index, field, reason }),
         }
     }
-    let shared = read.shared.iter().cloned().map(without_storage).collect();
-    let batch = if events.is_empty() { None } else { Some(proto::EventBatch { shared, events }.encode_to_vec()) };
-    let batch = batch.map(|body| EventBatch::decode(context.tenant.clone(), body.into())).transpose()?;
+    let body = (taken > 0).then_some(native.body);
+    let batch = body.map(|body| EventBatch::decode(context.tenant.clone(), body.into())).transpose()?;
     Ok(Transformed { batch, rejects, dropped_attributes: 0 })
 }
 
 struct Native<'a> {
     context: &'a Context,
     digest: RequestDigest,
-    shared: &'a [proto::Event],
+    shared: Vec<Common>,
+    /// The encoded `EventBatch` that is stored.
+    body: Vec<u8>,
+    unfolded_bytes: usize,
 }
 
 impl Native<'_> {
+    fn share(&mut self, event: proto::Event) -> Result<(), InvalidRequest> {
+        self.shared.push(Common::of(&event));
+        self.put(1, &without_storage(event))
+    }
+
+    fn take(&mut self, event: &proto::Event) -> Result<(), InvalidRequest> {
+        let shared_bytes = self.common(event).ok().flatten().map_or(0, |common| common.bytes);
+        self.unfolded_bytes += shared_bytes + event.encoded_len();
+        if self.unfolded_bytes > BATCH_UNFOLDED_BYTES_MAX {
+            return Err(BatchError::TooManyUnfoldedBytes(self.unfolded_bytes).into());
+        }
+        self.put(2, event)
+    }
+
+    /// Refuses at once what would be refused in the end.
+    fn put(&mut self, field: u32, event: &proto::Event) -> Result<(), InvalidRequest> {
+        wire::put_bytes(&mut self.body, field, &event.encode_to_vec());
+        let bytes = self.body.len();
+        if bytes > BATCH_BYTES_MAX { Err(BatchError::TooManyBytes(bytes).into()) } else { Ok(()) }
+    }
+
     /// The event as it is stored.
     fn event(&self, index: u64, event: proto::Event) -> Result<proto::Event, Fault> {
         let common = self.common(&event)?;
-        let text = |own: &Option<String>, shared: fn(&proto::Event) -> &Option<String>| {
+        let text = |own: &Option<String>, shared: fn(&Common) -> &Option<String>| {
             own.clone().or_else(|| common.and_then(|common| shared(common).clone()))
         };
         let kind = text(&event.event_type, |common| &common.event_type).unwrap_or_default();
@@ -74,7 +101,7 @@ impl Native<'_> {
     }
 
     /// The shared part that the event names.
-    fn common(&self, event: &proto::Event) -> Result<Option<&proto::Event>, Fault> {
+    fn common(&self, event: &proto::Event) -> Result<Option<&Common>, Fault> {
         let Some(number) = event.shared.filter(|number| *number > 0) else { return Ok(None) };
         let place = usize::try_from(number).unwrap_or(usize::MAX) - 1;
         let missing = || ("shared", format!("part {number} of {} does not exist", self.shared.len()));
