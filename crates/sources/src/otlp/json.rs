@@ -3,6 +3,8 @@
 //! JSON is the slow form by nature; what matters is that it means the same. Rules:
 //! <https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>.
 
+mod counted;
+
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -30,6 +32,11 @@ fn protobuf<M: Message + DeserializeOwned>(request: &[u8]) -> Result<Vec<u8>, In
     if request.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
         return Err(InvalidRequest::Undecodable("JSON: an object is wanted at line 1 column 1".to_owned()));
     }
+    counted::check(request)?;
     let read = serde_json::from_slice::<M>(request);
-    read.map(|message| message.encode_to_vec()).map_err(|error| InvalidRequest::Undecodable(format!("JSON: {error}")))
+    read.map(|message| message.encode_to_vec()).map_err(undecodable)
+}
+
+fn undecodable(error: serde_json::Error) -> InvalidRequest {
+    InvalidRequest::Undecodable(format!("JSON: {error}"))
 }
