@@ -7,13 +7,13 @@ use std::fmt::Write as _;
 
 use base64::Engine as _;
 
-use crate::limits::NESTING_MAX;
+use crate::limits::PAYLOAD_NESTING_MAX;
 use crate::wire::{Fields, Malformed, Raw, text};
 
 /// JSON text of an encoded [`crate::proto::Payload`].
 ///
 /// # Errors
-/// [`Malformed`] when the bytes are no payload or nested deeper than twice the limit.
+/// [`Malformed`] when the bytes are no payload or nested deeper than [`PAYLOAD_NESTING_MAX`].
 pub fn to_json(payload: &[u8], out: &mut String) -> Result<(), Malformed> {
     let mut fields = Fields::new(payload);
     while let Some((field, raw)) = fields.next_field()? {
@@ -70,7 +70,7 @@ pub fn any_value_to_json(value: &[u8], out: &mut String) -> Result<(), Malformed
 }
 
 fn any_value(value: &[u8], out: &mut String, depth: usize) -> Result<(), Malformed> {
-    if depth > 2 * NESTING_MAX {
+    if depth > PAYLOAD_NESTING_MAX {
         return Err(Malformed("nested too deep"));
     }
     let mut fields = Fields::new(value);

@@ -107,7 +107,7 @@ impl Change<'_> {
     fn write(self, row: &mut Row<'_, '_>, twins: &mut Twins) -> Result<(), Fault> {
         self.write_id(row, twins);
         row.name(&format!("{}.{}", self.table, self.operation.as_str()));
-        row.time(self.at);
+        row.time(self.at)?;
         self.trace.write(row);
         row.text(Column::SessionId, self.session);
         row.text(Column::TransactionId, self.transaction);

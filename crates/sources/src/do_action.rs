@@ -45,7 +45,7 @@ fn action(record: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     let (started, completed) = (record.time("startedAt")?, record.time("completedAt")?);
     row.id(&id);
     row.name(&format!("action.{verb}"));
-    row.time(started.or(completed));
+    row.time(started.or(completed))?;
     row.text(Column::SpanId, Some(id));
     TraceParent::of(record).write(row);
     row.text(Column::SessionId, record.word("sessionId")?);
@@ -80,7 +80,7 @@ fn outcome(status: &str) -> Result<&'static str, Fault> {
 
 #[expect(clippy::cast_precision_loss, reason = "exact for 285 years of microseconds")]
 fn took(started: Option<i64>, completed: Option<i64>) -> Option<f64> {
-    Some((completed? - started?).max(0) as f64 / 1e3)
+    Some(completed?.saturating_sub(started?).max(0) as f64 / 1e3)
 }
 
 /// A text as it is, anything else as its JSON.

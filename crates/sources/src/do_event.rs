@@ -61,7 +61,7 @@ fn event(record: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
         None => row.id_of_place(),
     }
     row.name(&verb);
-    row.time(record.time("timestamp")?.or(record.time("createdAt")?));
+    row.time(record.time("timestamp")?.or(record.time("createdAt")?))?;
     row.text(Column::SpanId, id);
     match action {
         Some(action) => row.text(Column::TraceId, Some(action)),

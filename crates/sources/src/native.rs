@@ -3,6 +3,7 @@
 //! The owner is the caller's tenant, whatever a row says; times more than a day ahead are rejects, because a native
 //! sender can be told.
 
+mod check;
 mod parts;
 
 use prost::Message as _;
@@ -48,8 +49,11 @@ struct Native<'a> {
 
 impl Native<'_> {
     fn share(&mut self, event: proto::Event) -> Result<(), InvalidRequest> {
-        self.shared.push(Common::of(&event));
-        self.put(1, &without_storage(event))
+        let fault = check::check(&event).err();
+        // Parts are known by their number: one that cannot be stored leaves an empty one.
+        let kept = if fault.is_none() { without_storage(event.clone()) } else { proto::Event::default() };
+        self.shared.push(Common { fault, ..Common::of(&event) });
+        self.put(1, &kept)
     }
 
     fn take(&mut self, event: &proto::Event) -> Result<(), InvalidRequest> {
@@ -71,6 +75,8 @@ impl Native<'_> {
     /// The event as it is stored.
     fn event(&self, index: u64, event: proto::Event) -> Result<proto::Event, Fault> {
         let common = self.common(&event)?;
+        check::check(&event)?;
+        common.and_then(|common| common.fault.clone()).map_or(Ok(()), Err)?;
         let text = |own: &Option<String>, shared: fn(&Common) -> &Option<String>| {
             own.clone().or_else(|| common.and_then(|common| shared(common).clone()))
         };

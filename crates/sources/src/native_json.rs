@@ -43,7 +43,7 @@ fn event(record: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
         None => row.id_of_place(),
     }
     row.name(&name);
-    row.time(time(record, row.context())?);
+    row.time(time(record, row.context())?)?;
     for column in Column::ALL.iter().filter(|column| column.spec().origin == Origin::Event && !WRITTEN.contains(column)) {
         if record.has(column.name()) {
             write(record, *column, row)?;

@@ -71,7 +71,7 @@ fn write(sent: &Sent<'_, '_>, counts: &mut Counts, row: &mut Row<'_, '_>) -> Res
     let sequence = sequence(sent, &session, counts)?;
     row.id_of(&session, &[&sequence.to_string(), sent.raw.get()]);
     row.name(&source.as_ref().map_or_else(|| kind.clone(), |source| format!("{kind}.{source}")));
-    row.time(time);
+    row.time(time)?;
     sent.write_visit(row)?;
     sent.trace().write(row);
     row.text(Column::HttpUrl, sent.either(|object| object.text("pageUrl"))?.or_else(|| page(number, sent.record)));

@@ -5,7 +5,7 @@ use watershed_schema::{BatchBuilder, Column, EventType, EventWriter, Kind, Share
 
 use crate::ids::{RequestDigest, id_in};
 use crate::json::{Object, with_member};
-use crate::system::{EventTime, write_shared};
+use crate::system::{EventTime, storable, write_shared};
 use crate::{Context, Fault, InvalidRequest, Reject, Rejects, Transformed};
 
 /// The rows of one request.
@@ -131,10 +131,12 @@ impl Row<'_, '_> {
     }
 
     /// When it happened, microseconds; unknown is when it arrived. Too far ahead is replaced and kept in `data`.
-    pub(crate) fn time(&mut self, us: Option<i64>) {
+    pub(crate) fn time(&mut self, us: Option<i64>) -> Result<(), Fault> {
+        let us = us.map(|us| storable("timestamp", us)).transpose()?;
         let time = us.map_or(EventTime::received(self.context), |us| EventTime::of_us(us, self.context));
         time.write(self.out);
         self.original_ns = time.original_ns;
+        Ok(())
     }
 
     pub(crate) fn text(&mut self, column: Column, value: Option<impl AsRef<str>>) {

@@ -201,7 +201,8 @@ impl Envelope<'_> {
             None => record.time("timestamp")?,
         };
         let said = record.time("sentAt")?.or(self.sent_at).and_then(|sent| Some((original?, sent)));
-        row.time(said.map(|(original, sent)| row.context().received_at_us - (sent - original)).or(original));
+        let received = row.context().received_at_us;
+        row.time(said.map(|(original, sent)| received.saturating_sub(sent.saturating_sub(original))).or(original))?;
         Ok(said)
     }
 }

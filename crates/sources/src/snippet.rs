@@ -18,6 +18,7 @@ use watershed_schema::{Column, EventType};
 use crate::browser::{self, Kind, Sent};
 use crate::json::{self, Loose as _, Object, quoted};
 use crate::rows::Row;
+use crate::system::storable;
 use crate::{Context, Fault, InvalidRequest, Transformed};
 pub use script::SCRIPT;
 use timing::Timing;
@@ -43,7 +44,7 @@ fn write(sent: &Sent<'_, '_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     let (timing, page) = (Timing::of(entry)?, sent.either(|object| object.text("pageUrl"))?);
     row.id_of_place();
     row.name(&format!("{initiator}.request"));
-    row.time(time(sent, &timing)?);
+    row.time(time(sent, &timing)?)?;
     sent.write_visit(row)?;
     sent.trace().or_trace(sent.either(|object| object.word("sessionId"))?).write(row);
     write_url(&name, &url, row);
@@ -59,7 +60,7 @@ fn write(sent: &Sent<'_, '_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The entry's own time, else when it began by the page's clock.
+/// The entry's own time, else when it began by the page's clock. A start beyond the calendar is none.
 fn time(sent: &Sent<'_, '_>, timing: &Timing) -> Result<Option<i64>, Fault> {
     let own = sent.record.time("timestamp")?;
     let origin = sent.either(|object| object.time("timeOrigin"))?;
@@ -70,7 +71,7 @@ fn time(sent: &Sent<'_, '_>, timing: &Timing) -> Result<Option<i64>, Fault> {
 
 #[expect(clippy::cast_precision_loss, reason = "times are exact to the microsecond until the year 2255")]
 fn began_at(origin_us: i64, start_ms: f64) -> Option<i64> {
-    json::millis(origin_us as f64 / 1e3 + start_ms)
+    storable("startTime", json::millis(origin_us as f64 / 1e3 + start_ms)).ok()
 }
 
 fn write_url(name: &str, url: &Url, row: &mut Row<'_, '_>) {

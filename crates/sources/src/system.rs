@@ -1,12 +1,18 @@
 //! The columns that every source fills the same way.
 
-use watershed_schema::limits::FUTURE_MICROS_MAX;
+use watershed_schema::limits::{FUTURE_MICROS_MAX, TIME_MICROS_MAX, TIME_MICROS_MIN};
 use watershed_schema::{Column, EventType, EventWriter};
 
-use crate::Context;
+use crate::{Context, Fault};
 
 const DAY_MICROS: i64 = 86_400_000_000;
 const HOUR_MICROS: i64 = 3_600_000_000;
+
+/// A time that can be stored, microseconds since 1970.
+pub(crate) fn storable(field: &'static str, us: i64) -> Result<i64, Fault> {
+    let is_storable = (TIME_MICROS_MIN..=TIME_MICROS_MAX).contains(&us);
+    is_storable.then_some(us).ok_or_else(|| (field, format!("{us} microseconds since 1970 lie outside the years 1 to 9999")))
+}
 
 /// What all events of a request have in common.
 pub(crate) fn write_shared(row: &mut EventWriter<'_>, context: &Context, event_type: EventType, source: &str) {

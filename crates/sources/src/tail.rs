@@ -43,7 +43,7 @@ fn item(item: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
         _ => row.id_of_place(),
     }
     row.name(&format!("workers.{}", invocation.kind()));
-    row.time(at);
+    row.time(at)?;
     let word = item.required("outcome", Object::text)?;
     row.text(Column::Outcome, Some(outcome(&word)));
     TraceParent::of_header(&invocation.header("traceparent").unwrap_or_default()).write(row);

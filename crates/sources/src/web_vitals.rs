@@ -35,7 +35,7 @@ fn write(sent: &Sent<'_, '_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     let value = metric.required("value", Object::float)?;
     write_id(sent, row)?;
     row.name(name);
-    row.time(sent.either(|object| object.time("timestamp"))?);
+    row.time(sent.either(|object| object.time("timestamp"))?)?;
     sent.write_visit(row)?;
     sent.trace().write(row);
     row.text(Column::SpanId, metric.word("id")?);

@@ -11,6 +11,7 @@ use super::position::Position;
 use super::{Change, Operation, key};
 use crate::Fault;
 use crate::json::{Loose as _, Object};
+use crate::system::storable;
 use crate::trace_context::TraceParent;
 
 /// What goes to columns.
@@ -118,8 +119,13 @@ fn transaction<'a>(envelope: &Object<'a>, source: &Object<'a>) -> Result<Option<
 
 /// The finest of three units; those of `source` are the database's own.
 fn time(object: &Object<'_>) -> Result<Option<i64>, Fault> {
-    let fine = object.int("ts_ns")?.map(|ns| ns.div_euclid(1000)).or(object.int("ts_us")?);
-    Ok(fine.or(object.int("ts_ms")?.map(|ms| ms.saturating_mul(1000))))
+    if let Some(ns) = object.int("ts_ns")? {
+        return Ok(Some(ns.div_euclid(1000)));
+    }
+    if let Some(us) = object.int("ts_us")? {
+        return storable("ts_us", us).map(Some);
+    }
+    object.int("ts_ms")?.map(|ms| storable("ts_ms", ms.saturating_mul(1000))).transpose()
 }
 
 /// What Debezium's tracing transformation reads: a properties text in a column of the row.

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{Members, time};
 use crate::Fault;
+use crate::system::storable;
 
 /// Members in order, values as they were sent. A member that is `null` counts as absent; of equal names the last counts,
 /// as in `JSON.parse`.
@@ -93,10 +94,11 @@ impl<'a> Object<'a> {
 
     /// A time as ISO 8601 text or as milliseconds since 1970; the answer is in microseconds.
     pub(crate) fn time(&self, name: &'static str) -> Result<Option<i64>, Fault> {
-        self.read(name, "a time in ISO 8601 or milliseconds since 1970", |raw| match text(raw) {
+        let time = self.read(name, "a time in ISO 8601 or milliseconds since 1970", |raw| match text(raw) {
             Some(text) => time::iso(&text),
-            None => time::millis(serde_json::from_str(raw).ok()?),
-        })
+            None => serde_json::from_str(raw).ok().map(time::millis),
+        })?;
+        time.map(|us| storable(name, us)).transpose()
     }
 
     /// An object.

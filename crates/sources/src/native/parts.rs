@@ -5,7 +5,7 @@ use watershed_schema::limits::BATCH_ROWS_MAX;
 use watershed_schema::wire::{Fields, Malformed, Raw};
 use watershed_schema::{BatchError, proto};
 
-use crate::InvalidRequest;
+use crate::{Fault, InvalidRequest};
 
 /// Encoded events of an `EventBatch`.
 #[derive(Default)]
@@ -44,6 +44,8 @@ pub(super) struct Common {
     pub(super) event_name: Option<String>,
     pub(super) timestamp: Option<i64>,
     pub(super) bytes: usize,
+    /// Why no event can share it.
+    pub(super) fault: Option<Fault>,
 }
 
 impl Common {
@@ -54,6 +56,7 @@ impl Common {
             event_name: event.event_name.clone(),
             timestamp: event.timestamp,
             bytes: event.encoded_len(),
+            fault: None,
         }
     }
 }
