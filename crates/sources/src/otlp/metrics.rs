@@ -58,7 +58,7 @@ pub(super) fn metric(message: &[u8], shared: Shared, work: &mut Work<'_>) -> Res
 }
 
 fn write(metric: &Metric<'_>, point: &Point<'_>, index: u64, shared: Shared, work: &mut Work<'_>) {
-    work.dropped_attributes += point.attributes.dropped;
+    work.dropped_attributes += point.all_dropped();
     let (id, time) = (work.digest.id(index), EventTime::of(point.time_ns, work.context));
     work.builder.row(Some(shared), |row| point.write(metric, &id, time, row));
 }

@@ -53,7 +53,7 @@ pub(super) fn span(message: &[u8], shared: Shared, work: &mut Work<'_>) -> Resul
     let index = work.next_ordinal();
     match parse(message)? {
         Ok(span) => {
-            work.dropped_attributes += span.attributes.dropped;
+            work.dropped_attributes += span.all_dropped();
             let (time, id) = (EventTime::of(span.start_ns, work.context), span.id(work, index));
             work.builder.row(Some(shared), |row| span.write(&id, time, row));
         }
@@ -83,9 +83,14 @@ pub(super) fn id_bytes<'a>(field: &'static str, bytes: &'a [u8], expected: usize
     }
 }
 
+/// No id, or one of zeros alone.
+fn is_absent(id: &[u8]) -> bool {
+    id.iter().all(|byte| *byte == 0)
+}
+
 /// Writes an id as lower-case hex; an all-zero or absent id is null.
 pub(super) fn write_id(row: &mut EventWriter<'_>, column: Column, bytes: &[u8]) {
-    if bytes.iter().any(|byte| *byte != 0) {
+    if !is_absent(bytes) {
         row.str(column, Hex::of(bytes).as_str());
     }
 }
@@ -114,9 +119,16 @@ impl<'a> Span<'a> {
         Ok(())
     }
 
+    /// Attributes above the limit, of the span and of its events and links.
+    fn all_dropped(&self) -> u64 {
+        let members = self.events.iter().chain(&self.links);
+        self.attributes.dropped + members.map(|member| member.attributes.dropped).sum::<u64>()
+    }
+
     /// Client and server may share a span id (B3), so kind and start belong to the key.
     fn id(&self, work: &Work<'_>, ordinal: u64) -> Id {
-        if self.trace_id.is_empty() || self.span_id.is_empty() {
+        // Zeros are how some senders say that there is none: two such spans are two.
+        if is_absent(self.trace_id) || is_absent(self.span_id) {
             return work.digest.id(ordinal);
         }
         let key: [&[u8]; 5] = [b"span", self.trace_id, self.span_id, &self.start_ns.to_le_bytes(), &self.kind.to_le_bytes()];
@@ -129,7 +141,7 @@ impl<'a> Span<'a> {
         write_id(row, Column::TraceId, self.trace_id);
         write_id(row, Column::SpanId, self.span_id);
         write_id(row, Column::ParentId, self.parent_id);
-        row.bool(Column::IsRoot, self.parent_id.iter().all(|byte| *byte == 0));
+        row.bool(Column::IsRoot, is_absent(self.parent_id));
         time.write(row);
         self.write_times(row);
         self.write_status(row);

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use watershed_schema::wire::{Fields, Malformed, Raw};
 use watershed_schema::{Column, EventWriter, KeyValueWriter};
 
+use super::super::Fault;
 use super::super::attributes::{Attributes, as_text, of_record};
 use super::super::resource::{copy, count};
-use super::super::{Fault, walk::Attribute};
 use super::{Kind, Metric};
 use crate::ids::{Id, hex};
 use crate::system::EventTime;
@@ -16,7 +16,7 @@ use crate::system::EventTime;
 pub(super) struct Point<'a> {
     pub(super) time_ns: u64,
     start_ns: u64,
-    pub(super) attributes: Attributes<'a>,
+    attributes: Attributes<'a>,
     value: Option<Number>,
     count: Option<u64>,
     sum: Option<f64>,
@@ -31,6 +31,8 @@ pub(super) struct Point<'a> {
     positive: Option<Buckets>,
     negative: Option<Buckets>,
     exemplars: Vec<&'a [u8]>,
+    /// Attributes of exemplars above the limit.
+    exemplars_dropped: u64,
     flags: u64,
 }
 
@@ -64,6 +66,11 @@ impl<'a> Point<'a> {
         Ok(fault.map_or(Ok(point), Err))
     }
 
+    /// Attributes above the limit, of the point and of its exemplars.
+    pub(super) fn all_dropped(&self) -> u64 {
+        self.attributes.dropped + self.exemplars_dropped
+    }
+
     fn take_times(&mut self, field: u32, raw: Raw<'a>) {
         match (field, raw) {
             (2, Raw::Fixed64(ns)) => self.start_ns = ns,
@@ -76,12 +83,13 @@ impl<'a> Point<'a> {
 
     /// Checked when it is taken: writing it cannot fail.
     fn add_exemplar(&mut self, raw: &'a [u8]) -> Result<(), Fault> {
-        let mut fields = Fields::new(raw);
+        let (mut fields, mut filtered) = (Fields::new(raw), Attributes::default());
         while let Some((field, raw)) = fields.next_field().map_err(|error| ("exemplars", error.to_string()))? {
             if let (7, Raw::Bytes(attribute)) = (field, raw) {
-                Attribute::of(attribute)?;
+                filtered.add(attribute)?;
             }
         }
+        self.exemplars_dropped += filtered.dropped;
         self.exemplars.push(raw);
         Ok(())
     }
