@@ -103,7 +103,8 @@ pub(crate) fn transform(
     mut write: impl FnMut(&Sent<'_, '_>, &mut Row<'_, '_>) -> Result<(), Fault>,
 ) -> Result<Transformed, InvalidRequest> {
     let mut rows = Rows::new(kind.source, request, context);
-    for raw in json::records(json::checked(request)?)? {
+    let text = json::checked(request)?;
+    for raw in json::records(&text)? {
         match kind.unpack(raw) {
             Ok((envelope, records)) => {
                 for (place, raw) in records.into_iter().enumerate() {

@@ -34,8 +34,13 @@ pub const REQUEST_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
 /// [`InvalidRequest`] when the request is not JSON or holds more than a batch may.
 pub fn transform(request: &[u8], context: &Context) -> Result<Transformed, InvalidRequest> {
     let (mut rows, mut twins) = (Rows::new(SOURCE, request, context), Twins::default());
-    // `null` is Kafka's tombstone behind a deletion.
-    for raw in json::records(json::checked(request)?)?.into_iter().filter(|raw| raw.get() != "null") {
+    let text = json::checked(request)?;
+    for raw in json::records(&text)? {
+        // Kafka's tombstone behind a deletion: no change, and yet it has a place among the records.
+        if raw.get() == "null" {
+            rows.pass_over();
+            continue;
+        }
         rows.record(raw, |record, rows| match change_of(record)? {
             Some(change) => rows.add(EventType::Cdc, |row| change.write(row, &mut twins)),
             None => Ok(()),

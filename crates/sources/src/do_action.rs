@@ -2,7 +2,7 @@
 
 use watershed_schema::{Column, EventType};
 
-use crate::json::{self, Loose as _, Object};
+use crate::json::{self, Loose as _, Object, missing};
 use crate::rows::Row;
 use crate::trace_context::TraceParent;
 use crate::{Context, Fault, InvalidRequest, Transformed};
@@ -40,7 +40,8 @@ pub fn transform(request: &[u8], context: &Context) -> Result<Transformed, Inval
 }
 
 fn action(record: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
-    let (id, verb) = (record.required("id", Object::word)?, record.required("verb", Object::text)?);
+    let id = record.word("id")?.filter(|id| !id.is_empty()).ok_or_else(|| missing("id"))?;
+    let verb = record.required("verb", Object::text)?;
     let outcome = outcome(&record.required("status", Object::text)?)?;
     let (started, completed) = (record.time("startedAt")?, record.time("completedAt")?);
     row.id(&id);

@@ -42,7 +42,8 @@ const OWN: [&str; 19] = [
 /// [`InvalidRequest`] when the request is not JSON or holds more than a batch may.
 pub fn transform(request: &[u8], context: &Context) -> Result<Transformed, InvalidRequest> {
     let mut rows = Rows::new(SOURCE, request, context);
-    for raw in json::records(json::checked(request)?)? {
+    let text = json::checked(request)?;
+    for raw in json::records(&text)? {
         rows.record(raw, |record, rows| match (record.has("verb"), record.has("event_type")) {
             (true, false) => rows.add(EventType::Track, |row| event(record, row)),
             (false, true) => native_json::add(record, rows),
@@ -55,7 +56,9 @@ pub fn transform(request: &[u8], context: &Context) -> Result<Transformed, Inval
 
 fn event(record: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
     let verb = record.required("verb", Object::text)?;
-    let (id, action) = (record.word("id")?, record.word("actionId")?);
+    // An empty id is none: all events with it would be one.
+    let told = |name| Ok(record.word(name)?.filter(|id| !id.is_empty()));
+    let (id, action) = (told("id")?, told("actionId")?);
     match &id {
         Some(id) => row.id_of(action.as_deref().unwrap_or(id), &[SOURCE, id]),
         None => row.id_of_place(),

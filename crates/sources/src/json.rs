@@ -4,6 +4,8 @@ mod object;
 mod text;
 mod time;
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 use watershed_schema::limits::{BATCH_ROWS_MAX, JSON_NESTING_MAX};
 use watershed_schema::{BatchError, EventType};
@@ -11,7 +13,7 @@ use watershed_schema::{BatchError, EventType};
 use crate::rows::{Row, Rows};
 use crate::{Context, Fault, InvalidRequest, Transformed};
 pub(crate) use object::{Loose, Object, missing};
-pub(crate) use text::{Members, quoted, with_member};
+pub(crate) use text::{Members, mended, quoted, with_member};
 pub(crate) use time::{iso_of as iso, millis};
 
 /// A request of records that all become one type of event: an object, an array of objects, or one object a line.
@@ -26,20 +28,21 @@ pub(crate) fn transform(
     write: impl Fn(&Object<'_>, &mut Row<'_, '_>) -> Result<(), Fault>,
 ) -> Result<Transformed, InvalidRequest> {
     let mut rows = Rows::new(source, request, context);
-    for record in records(checked(request)?)? {
+    let text = checked(request)?;
+    for record in records(&text)? {
         rows.record(record, |record, rows| rows.add(kind, |row| write(record, row)));
     }
     rows.finish()
 }
 
-/// The request as text that is not nested too deep; whether it is JSON shows when it is read.
-pub(crate) fn checked(request: &[u8]) -> Result<&str, InvalidRequest> {
+/// The request as text that is not nested too deep and has no half of a character; whether it is JSON shows when it is read.
+pub(crate) fn checked(request: &[u8]) -> Result<Cow<'_, str>, InvalidRequest> {
     let text = std::str::from_utf8(request).map_err(|error| InvalidRequest::Undecodable(format!("JSON: {error}")))?;
     let depth = depth(text);
     if depth > JSON_NESTING_MAX {
         return Err(InvalidRequest::Undecodable(format!("JSON: nested {depth} deep, limit {JSON_NESTING_MAX}")));
     }
-    Ok(text)
+    Ok(mended(text))
 }
 
 /// The records of a request, whichever of the three forms it has.
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_or_no_text_is_refused_whole_and_says_where() {
-        let refused = |request: &[u8]| checked(request).and_then(records).unwrap_err().to_string();
+        let refused = |request: &[u8]| checked(request).and_then(|text| records(&text).map(drop)).unwrap_err().to_string();
         assert!(refused(b"[{\"a\":1},{\"b\":").contains("line 1 column 14"));
         assert!(refused(b"{\"a\":1}\n{\"b\"").contains("line 2"));
         assert!(refused(b"{\"a\":\"\xff\"}").contains("index 6"));

@@ -23,7 +23,8 @@ const WRITTEN: [Column; 6] =
 /// [`InvalidRequest`] when the request is not JSON or holds more than a batch may.
 pub fn transform(request: &[u8], context: &Context) -> Result<Transformed, InvalidRequest> {
     let mut rows = Rows::new(SOURCE, request, context);
-    for raw in json::records(json::checked(request)?)? {
+    let text = json::checked(request)?;
+    for raw in json::records(&text)? {
         rows.record(raw, add);
     }
     rows.finish()

@@ -3,7 +3,7 @@
 //! A request is an array of events, an event, or
 //! `{"sessionId":…,"pageUrl":…,"sequence":…,"sessionStart":…,"events":[…]}` (form: `browser.rs`). `sequence` is the number
 //! of the first event there, `sessionStart` the time of the session's first event. `replay_data` is the event as it was
-//! sent: the values of a session, in order, are what `rrweb.Replayer` takes.
+//! sent (half a surrogate pair is U+FFFD, as players show it): the values of a session, in order, are what `rrweb.Replayer` takes.
 
 use std::collections::BTreeMap;
 

@@ -47,6 +47,11 @@ impl<'c> Rows<'c> {
         self.records += 1;
     }
 
+    /// Counts a record that is no event and no reject.
+    pub(crate) fn pass_over(&mut self) {
+        self.records += 1;
+    }
+
     /// Writes one event. It must be given an id, a name and a time; after a fault there is nothing of it.
     pub(crate) fn add(
         &mut self,

@@ -121,7 +121,8 @@ pub fn alias(request: &[u8], context: &Context) -> Result<Transformed, InvalidRe
 
 fn transform(call: Option<Call>, request: &[u8], context: &Context) -> Result<Transformed, InvalidRequest> {
     let mut rows = Rows::new(SOURCE, request, context);
-    for request in json::records(json::checked(request)?)? {
+    let text = json::checked(request)?;
+    for request in json::records(&text)? {
         let whole = Object::of(request).ok_or_else(|| InvalidRequest::Undecodable("JSON: an object is wanted".to_owned()))?;
         let fields = |(field, reason): Fault| InvalidRequest::Undecodable(format!("{field}: {reason}"));
         let messages = whole.list("batch").map_err(fields)?;

@@ -1,5 +1,7 @@
 //! JSON text put together from parts, without looking into them.
 
+use std::borrow::Cow;
+
 use watershed_schema::payload;
 
 /// A text as JSON.
@@ -36,6 +38,36 @@ impl Members {
     }
 }
 
+/// With `\ufffd` for each half of a surrogate pair that stands alone: JavaScript cuts texts within a character and sends
+/// what is left, which no UTF-8 text can hold.
+pub(crate) fn mended(text: &str) -> Cow<'_, str> {
+    let (mut mended, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(found) = text.as_bytes().get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'\\')) {
+        at += found;
+        match (unit(text, at), unit(text, at + UNIT_BYTES)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => at += 2 * UNIT_BYTES,
+            (Some(0xd800..0xe000), _) => {
+                mended.push_str(&text[copied..at]);
+                mended.push_str("\\ufffd");
+                at += UNIT_BYTES;
+                copied = at;
+            }
+            // The escaped character may be a backslash.
+            _ => at += 2,
+        }
+    }
+    if copied == 0 { Cow::Borrowed(text) } else { Cow::Owned(mended + &text[copied..]) }
+}
+
+/// `\u` and four digits.
+const UNIT_BYTES: usize = 6;
+
+/// The UTF-16 unit that is escaped at a place.
+fn unit(text: &str, at: usize) -> Option<u16> {
+    let digits = text.get(at..at + UNIT_BYTES)?.strip_prefix("\\u")?;
+    u16::from_str_radix(digits, 16).ok()
+}
+
 /// `object` with one more member; what is no object becomes the member `value` of a new one.
 pub(crate) fn with_member(object: Option<&str>, name: &str, json: &str) -> String {
     let mut members = Members::default();
@@ -52,6 +84,21 @@ pub(crate) fn with_member(object: Option<&str>, name: &str, json: &str) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn halves_of_a_pair_are_mended_and_nothing_else_changes() {
+        for (text, whole) in [
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""\ud83d""#, r#""\ufffd""#),
+            (r#""\uDE00\uD83D""#, r#""\ufffd\ufffd""#),
+            (r#""\ud83d\ud83d\ude00x""#, r#""\ufffd\ud83d\ude00x""#),
+            (r#""\\ud83d \\\ud83d""#, r#""\\ud83d \\\ufffd""#),
+            (r#""\ud83d\n\u00e4\ud8""#, r#""\ufffd\n\u00e4\ud8""#),
+            ("\\ä\\", "\\ä\\"),
+        ] {
+            assert_eq!(mended(text), whole);
+        }
+    }
 
     #[test]
     fn members_are_added_and_nothing_is_lost() {

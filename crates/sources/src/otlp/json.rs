@@ -12,6 +12,7 @@ use prost::Message;
 use serde::de::DeserializeOwned;
 
 use super::{Signal, transform};
+use crate::json::mended;
 use crate::{Context, InvalidRequest, Transformed};
 
 /// Events of an export request in JSON; the same request in protobuf gives the same events.
@@ -32,8 +33,10 @@ fn protobuf<M: Message + DeserializeOwned>(request: &[u8]) -> Result<Vec<u8>, In
     if request.trim_ascii_start().first().is_some_and(|byte| *byte != b'{') {
         return Err(InvalidRequest::Undecodable("JSON: an object is wanted at line 1 column 1".to_owned()));
     }
-    counted::check(request)?;
-    let read = serde_json::from_slice::<M>(request);
+    let text = std::str::from_utf8(request).map_err(|error| InvalidRequest::Undecodable(format!("JSON: {error}")))?;
+    let text = mended(text);
+    counted::check(&text)?;
+    let read = serde_json::from_str::<M>(&text);
     read.map(|message| message.encode_to_vec()).map_err(undecodable)
 }
 

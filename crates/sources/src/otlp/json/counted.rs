@@ -10,18 +10,18 @@ use super::undecodable;
 use crate::InvalidRequest;
 
 /// Refuses more records than a batch may have, and more objects than a request of real records can have.
-pub(super) fn check(request: &[u8]) -> Result<(), InvalidRequest> {
+pub(super) fn check(request: &str) -> Result<(), InvalidRequest> {
     let objects = objects(request);
     if objects > JSON_OBJECTS_MAX {
         return Err(InvalidRequest::Undecodable(format!("JSON: has {objects} objects, limit {JSON_OBJECTS_MAX}")));
     }
-    let rows = serde_json::from_slice::<Request>(request).map_err(undecodable)?.records();
+    let rows = serde_json::from_str::<Request>(request).map_err(undecodable)?.records();
     if rows > BATCH_ROWS_MAX { Err(BatchError::TooManyRows(rows).into()) } else { Ok(()) }
 }
 
 /// Braces in texts count, too: the limit is far above what senders need.
-fn objects(request: &[u8]) -> usize {
-    request.iter().filter(|byte| **byte == b'{').count()
+fn objects(request: &str) -> usize {
+    request.as_bytes().iter().filter(|byte| **byte == b'{').count()
 }
 
 /// A list that may be absent or null.
