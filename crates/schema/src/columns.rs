@@ -2,6 +2,9 @@
 //!
 //! A test holds it against the unified schema. 165 event columns, 10 that storage computes, 2 of order.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 /// How a column's values look. Arrow type, protobuf type and Iceberg type follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -128,7 +131,9 @@ impl Column {
     /// The column with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|column| column.name() == name)
+        static BY_NAME: LazyLock<HashMap<&str, Column>> =
+            LazyLock::new(|| Column::ALL.iter().map(|column| (column.name(), *column)).collect());
+        BY_NAME.get(name).copied()
     }
 }
 

@@ -38,19 +38,23 @@ pub(crate) fn add(record: &Object<'_>, rows: &mut Rows<'_>) -> Result<(), Fault>
 }
 
 fn event(record: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
-    let name = record.required("event_name", Object::text)?;
-    match record.word("id")?.filter(|id| !id.is_empty()) {
+    // Each column is looked up by its name: among a million members that have none this would take long.
+    let columns = record.only(|name| Column::from_name(name).is_some());
+    let name = columns.required("event_name", Object::text)?;
+    match columns.word("id")?.filter(|id| !id.is_empty()) {
         Some(id) => row.id(&id),
         None => row.id_of_place(),
     }
     row.name(&name);
-    row.time(time(record, row.context())?)?;
+    row.time(time(&columns, row.context())?)?;
     for column in Column::ALL.iter().filter(|column| column.spec().origin == Origin::Event && !WRITTEN.contains(column)) {
-        if record.has(column.name()) {
-            write(record, *column, row)?;
+        if columns.has(column.name()) {
+            write(&columns, *column, row)?;
         }
     }
-    attributes(record, row)
+    let sent = columns.object("attributes")?.unwrap_or_default();
+    row.composed(Column::Attributes, attributes(&sent, record));
+    Ok(())
 }
 
 /// A native sender can be told that its clock is wrong.
@@ -79,11 +83,10 @@ fn write(record: &Object<'_>, column: Column, row: &mut Row<'_, '_>) -> Result<(
 }
 
 /// Those that were sent under this name, and every member without a column.
-fn attributes(record: &Object<'_>, row: &mut Row<'_, '_>) -> Result<(), Fault> {
-    let mut all = record.object("attributes")?.unwrap_or_default().rest(&[]);
+fn attributes(sent: &Object<'_>, record: &Object<'_>) -> Option<String> {
+    let mut all = sent.rest(&[]);
     for (name, value) in record.members().filter(|(name, _)| Column::from_name(name).is_none()) {
         all.raw(name, RawValue::get(value));
     }
-    row.composed(Column::Attributes, all.finish());
-    Ok(())
+    all.finish()
 }

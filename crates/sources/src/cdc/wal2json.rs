@@ -5,6 +5,7 @@
 //! equal LSNs of two servers apart, and `ordinal` for rows at one LSN (`COPY`), from 1.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
@@ -96,7 +97,7 @@ fn context(record: &Object<'_>, columns: &[Column<'_>], identity: &[Column<'_>])
 /// The columns that `pk` names, as they were; without it all of the old identity.
 fn key(record: &Object<'_>, columns: &[Column<'_>], identity: &[Column<'_>]) -> Result<Option<String>, Fault> {
     let known = if identity.is_empty() { columns } else { identity };
-    let names: Option<Vec<String>> = record.list("pk")?.map(|list| {
+    let names: Option<HashSet<String>> = record.list("pk")?.map(|list| {
         let name = |raw: &RawValue| Object::of(raw)?.text("name").ok()?.map(Cow::into_owned);
         list.into_iter().filter_map(name).collect()
     });
