@@ -117,7 +117,7 @@ impl Change<'_> {
         row.text(Column::SessionId, self.session);
         row.text(Column::TransactionId, self.transaction);
         row.text(Column::ResourceType, Some(&self.table));
-        row.text(Column::ResourceId, self.key.as_ref().map(|key| row.qualified(&format!("{}/{key}", self.table))));
+        row.text(Column::ResourceId, self.key.as_ref().map(|key| row.owned(&format!("{}/{key}", self.table))));
         row.text(Column::DbSystem, Some(self.system));
         row.text(Column::DbName, self.database);
         row.text(Column::DbTable, Some(self.table));

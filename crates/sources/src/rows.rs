@@ -108,11 +108,15 @@ impl Row<'_, '_> {
         self.context
     }
 
-    /// A resource's id under its owner, `{ns}/…`; one that says so already stays as it is.
+    /// A resource's id under its owner, `{ns}/…`.
+    pub(crate) fn owned(&self, id: &str) -> String {
+        format!("{}/{id}", self.context.tenant.as_str())
+    }
+
+    /// The same of an id that may say its owner already, and then stays as it is.
     pub(crate) fn qualified(&self, id: &str) -> String {
-        let owner = self.context.tenant.as_str();
-        let is_qualified = id.strip_prefix(owner).is_some_and(|rest| rest.starts_with('/'));
-        if is_qualified { id.to_owned() } else { format!("{owner}/{id}") }
+        let is_qualified = id.strip_prefix(self.context.tenant.as_str()).is_some_and(|rest| rest.starts_with('/'));
+        if is_qualified { id.to_owned() } else { self.owned(id) }
     }
 
     /// The sender's own id. Ids come first: readers that want only the id stop there.

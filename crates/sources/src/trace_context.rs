@@ -30,9 +30,9 @@ impl<'a> TraceParent<'a> {
         Self { trace: trace.map(Cow::Owned), parent: parent.map(Cow::Owned) }.tidy()
     }
 
-    /// The same, in the trace `id` if it is in none.
+    /// The same, in the trace `id` if it is in none; an empty id is none.
     pub(crate) fn or_trace(self, id: Option<Cow<'a, str>>) -> Self {
-        Self { trace: self.trace.or(id), ..self }
+        Self { trace: self.trace.or(id.filter(|id| !id.is_empty())), ..self }
     }
 
     /// Writes `trace_id` and `parent_id`.

@@ -25,6 +25,12 @@ fn every_rule_of_the_plain_shape() {
         ("transaction_id: transactionId", r#","transactionId":"t""#, "transaction_id", Some("t")),
         ("resource_type: table", "", "resource_type", Some("orders")),
         ("resource_id: ns/table/key", r#","primaryKey":"7""#, "resource_id", Some("acme/orders/7")),
+        (
+            "resource_id: under a table that is called like the tenant",
+            r#","table":"acme","primaryKey":7"#,
+            "resource_id",
+            Some("acme/acme/7"),
+        ),
         ("resource_id: none without a key", "", "resource_id", None),
         ("timestamp: timestamp", r#","timestamp":5"#, "timestamp", Some("5000")),
         ("timestamp: else arrival", "", "timestamp", Some("1790000000000000")),

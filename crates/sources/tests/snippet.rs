@@ -235,3 +235,17 @@ fn the_script_is_small_and_whole() {
     }
     assert!(SCRIPT.contains("else delete localStorage"), "words stay apart");
 }
+
+#[test]
+fn times_that_no_clock_shows_and_an_empty_session_are_none() {
+    let entry = r#"{"name":"https://x/","initiatorType":"img","startTime":-1e308,"sessionId":"","domainLookupStart":1e308,
+        "domainLookupEnd":1e308,"connectStart":-1e308,"connectEnd":1e308}"#;
+    let expected = [
+        ("snippet_blocked_time", None),
+        ("snippet_connect_time", None),
+        ("snippet_dns_time", Some("0")),
+        ("trace_id", None),
+        ("session_id", Some("")),
+    ];
+    hold(PATH, &[("infinite differences, no session", entry.into(), &expected)]);
+}

@@ -21,9 +21,9 @@ pub(super) struct Timing {
 struct Span(Option<f64>, Option<f64>);
 
 impl Span {
-    /// Never negative: clocks are rounded.
+    /// Never negative: clocks are rounded. Never infinite: no clock shows such times.
     fn length(self) -> Option<f64> {
-        Some((self.1? - self.0?).max(0.0))
+        Some((self.1? - self.0?).max(0.0)).filter(|length| length.is_finite())
     }
 }
 
