@@ -1,7 +1,7 @@
 //! Attributes that have a column of their own: semantic conventions, current names before old ones.
 
 use watershed_schema::limits::ATTRIBUTES_MAX;
-use watershed_schema::{Column, EventWriter, Kind};
+use watershed_schema::{Column, EventWriter, Kind, payload};
 
 use super::Fault;
 use super::walk::{AnyValue, Attribute};
@@ -52,6 +52,12 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// Whether [`Self::write_columns`] writes a record's column.
+    pub(super) fn fill(&self, column: Column) -> bool {
+        let fills = |attribute: &Attribute<'_>| of_record(attribute.key).is_some_and(|(known, _)| known == column);
+        self.kept.iter().any(|attribute| fills(attribute) && fits(column, attribute.value))
+    }
+
     /// Writes the columns that `known` names, each once: the best-ranked attribute that fits wins.
     pub(super) fn write_columns(&self, known: fn(&str) -> Option<(Column, u8)>, row: &mut EventWriter<'_>) {
         let mut best: Vec<(Column, u8, AnyValue<'a>)> = Vec::with_capacity(self.kept.len());
@@ -72,7 +78,7 @@ impl<'a> Attributes<'a> {
 
 fn fits(column: Column, value: AnyValue<'_>) -> bool {
     match (column.kind(), value) {
-        (_, AnyValue::Empty | AnyValue::Other) => false,
+        (_, AnyValue::Empty | AnyValue::Other(_)) => false,
         (Kind::Text | Kind::Json, _) => true,
         (Kind::Int, value) => integer(value).is_some(),
         (Kind::Float, value) => double(value).is_some(),
@@ -108,14 +114,19 @@ fn double(value: AnyValue<'_>) -> Option<f64> {
     }
 }
 
-/// A scalar as text.
+/// A scalar as text, anything else as its JSON.
 pub(super) fn as_text(value: AnyValue<'_>) -> String {
     match value {
         AnyValue::Text(text) => text.to_owned(),
         AnyValue::Bool(truth) => truth.to_string(),
         AnyValue::Int(number) => number.to_string(),
         AnyValue::Double(number) => number.to_string(),
-        AnyValue::Empty | AnyValue::Other => String::new(),
+        AnyValue::Empty => String::new(),
+        AnyValue::Other(raw) => {
+            let mut json = String::new();
+            payload::any_value_to_json(raw, &mut json).expect("invariant: values are checked when they are taken");
+            json
+        }
     }
 }
 

@@ -99,7 +99,7 @@ impl<'a> Record<'a> {
         }
         match (self.severity_text, self.severity) {
             ("", 0) => {}
-            ("", number) => row.str(Column::LogLevel, level_of(number)),
+            ("", number) => row.str(Column::LogLevel, level_of(number.cast_signed())),
             (text, _) => row.str(Column::LogLevel, &text.to_lowercase()),
         }
     }
@@ -139,8 +139,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Word of an OpenTelemetry severity number (logs data model, "Displaying Severity").
-fn level_of(number: u64) -> &'static str {
+/// Word of an OpenTelemetry severity number (logs data model, "Displaying Severity"); what is below all of them is the least.
+fn level_of(number: i64) -> &'static str {
     match number {
         21.. => "fatal",
         17.. => "error",

@@ -29,6 +29,10 @@ struct Span<'a> {
     flags: u32,
 }
 
+/// Span kinds of messaging.
+const PRODUCER: u64 = 4;
+const CONSUMER: u64 = 5;
+
 #[derive(Default)]
 struct Status<'a> {
     code: u64,
@@ -147,6 +151,7 @@ impl<'a> Span<'a> {
         self.write_status(row);
         self.attributes.write_columns(of_record, row);
         self.write_target(row);
+        self.write_operation(row);
         self.write_exception(row);
         self.attributes.write_payload(Column::Attributes, row);
         row.otlp(Column::Data, |list| self.write_data(time, list));
@@ -182,14 +187,23 @@ impl<'a> Span<'a> {
         }
     }
 
+    /// A producer publishes and a consumer consumes, also where no attribute says so.
+    fn write_operation(&self, row: &mut EventWriter<'_>) {
+        match self.kind {
+            PRODUCER if !self.attributes.fill(Column::MsgOperation) => row.str(Column::MsgOperation, "publish"),
+            CONSUMER if !self.attributes.fill(Column::MsgOperation) => row.str(Column::MsgOperation, "consume"),
+            _ => {}
+        }
+    }
+
     /// `http.target` is path and query in one; the newer attributes win.
     fn write_target(&self, row: &mut EventWriter<'_>) {
         let Some(target) = self.attributes.text("http.target") else { return };
         let at = target.find('?').unwrap_or(target.len());
-        if self.attributes.text("url.path").is_none() {
+        if !self.attributes.fill(Column::HttpPath) {
             row.str(Column::HttpPath, &target[..at]);
         }
-        if self.attributes.text("url.query").is_none() && at < target.len() {
+        if !self.attributes.fill(Column::HttpQuery) && at < target.len() {
             row.str(Column::HttpQuery, &target[at..]);
         }
     }
@@ -199,11 +213,10 @@ impl<'a> Span<'a> {
         let event = self.events.iter().find(|event| event.name == "exception");
         let of_event = |key: &str| event.and_then(|event| event.attributes.text(key));
         let own = |key: &str| self.attributes.text(key);
-        if own("exception.type").or(own("error.type")).is_none() {
-            of_event("exception.type").into_iter().for_each(|text| row.str(Column::ErrorType, text));
-        }
-        if own("exception.stacktrace").is_none() {
-            of_event("exception.stacktrace").into_iter().for_each(|text| row.str(Column::ErrorStack, text));
+        for (column, key) in [(Column::ErrorType, "exception.type"), (Column::ErrorStack, "exception.stacktrace")] {
+            if !self.attributes.fill(column) {
+                of_event(key).into_iter().for_each(|text| row.str(column, text));
+            }
         }
         let status = self.status.as_ref().filter(|status| status.code == 2 && !status.message.is_empty());
         let message = own("exception.message").or_else(|| of_event("exception.message")).or(status.map(|status| status.message));

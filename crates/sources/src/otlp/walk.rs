@@ -37,8 +37,8 @@ pub(super) enum AnyValue<'a> {
     Bool(bool),
     Int(i64),
     Double(f64),
-    /// Array, key-values or bytes: no column takes them.
-    Other,
+    /// Array, key-values or bytes, as the encoded `AnyValue`: no column takes them.
+    Other(&'a [u8]),
 }
 
 /// An OTLP `KeyValue`, checked: UTF-8, size, depth.
@@ -122,9 +122,15 @@ pub(super) fn any_value(bytes: &[u8], depth: usize) -> Result<AnyValue<'_>, Faul
             (2, Raw::Varint(number)) => AnyValue::Bool(number != 0),
             (3, Raw::Varint(number)) => AnyValue::Int(number.cast_signed()),
             (4, Raw::Fixed64(bits)) => AnyValue::Double(f64::from_bits(bits)),
-            (5, Raw::Bytes(list)) => check_members(list, |member| any_value(member, depth + 1).map(drop))?,
-            (6, Raw::Bytes(list)) => check_members(list, |member| check_key_value(member, depth + 1))?,
-            (7, Raw::Bytes(_)) => AnyValue::Other,
+            (5, Raw::Bytes(list)) => {
+                check_members(list, |member| any_value(member, depth + 1).map(drop))?;
+                AnyValue::Other(bytes)
+            }
+            (6, Raw::Bytes(list)) => {
+                check_members(list, |member| check_key_value(member, depth + 1))?;
+                AnyValue::Other(bytes)
+            }
+            (7, Raw::Bytes(_)) => AnyValue::Other(bytes),
             (1..=7, _) => return Err(wrong_type()),
             _ => value,
         };
@@ -132,7 +138,7 @@ pub(super) fn any_value(bytes: &[u8], depth: usize) -> Result<AnyValue<'_>, Faul
     Ok(value)
 }
 
-fn check_members<'a>(list: &[u8], check: impl Fn(&[u8]) -> Result<(), Fault>) -> Result<AnyValue<'a>, Fault> {
+fn check_members(list: &[u8], check: impl Fn(&[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut fields = Fields::new(list);
     while let Some((field, raw)) = fields.next_field().map_err(fault)? {
         match (field, raw) {
@@ -141,7 +147,7 @@ fn check_members<'a>(list: &[u8], check: impl Fn(&[u8]) -> Result<(), Fault>) ->
             _ => {}
         }
     }
-    Ok(AnyValue::Other)
+    Ok(())
 }
 
 fn check_key_value(member: &[u8], depth: usize) -> Result<(), Fault> {

@@ -36,7 +36,7 @@ fn kind(event: &Event, data: &Data) -> Result<Kind, String> {
         attributes: key_values(event.attributes.as_ref())?,
         start: data.nanos("start_time_unix_nano"),
         time: event.timestamp_ns.unwrap_or_default().cast_unsigned(),
-        count: event.metric_count.unwrap_or_default().cast_unsigned(),
+        count: data.int("count").or(event.metric_count).unwrap_or_default().cast_unsigned(),
         exemplars: data.objects("exemplars").iter().map(exemplar).collect::<Result<_, _>>()?,
         flags: data.small("flags"),
     };

@@ -63,7 +63,18 @@ impl<'a> Point<'a> {
             };
             fault = fault.or(taken.err());
         }
+        point.fill_zeros(kind);
         Ok(fault.map_or(Ok(point), Err))
+    }
+
+    /// On the wire a zero is absent in fields that every point of a kind has.
+    fn fill_zeros(&mut self, kind: Kind) {
+        if matches!(kind, Kind::Histogram | Kind::ExponentialHistogram | Kind::Summary) {
+            self.count.get_or_insert(0);
+        }
+        if kind == Kind::Summary {
+            self.sum.get_or_insert(0.0);
+        }
     }
 
     /// Attributes above the limit, of the point and of its exemplars.
@@ -182,7 +193,7 @@ impl<'a> Point<'a> {
             (Column::MetricMax, self.max),
         ];
         doubles.into_iter().for_each(|(column, number)| number.into_iter().for_each(|number| row.float(column, number)));
-        self.count.into_iter().for_each(|count| row.int(Column::MetricCount, count.cast_signed()));
+        self.count.into_iter().for_each(|count| row.int(Column::MetricCount, i64::try_from(count).unwrap_or(i64::MAX)));
     }
 
     fn write_distribution(&self, kind: Kind, row: &mut EventWriter<'_>) {
@@ -242,6 +253,8 @@ impl<'a> Point<'a> {
         if let Some(Number::Int(number)) = self.value {
             list.int("int_value", number);
         }
+        // The column ends at 2^63.
+        self.count.filter(|number| i64::try_from(*number).is_err()).into_iter().for_each(|number| count(list, "count", number));
         count(list, "start_time_unix_nano", self.start_ns);
         count(list, "flags", self.flags);
         if !self.exemplars.is_empty() {
@@ -329,8 +342,14 @@ fn write_exemplar(raw: &[u8], list: &mut KeyValueWriter<'_>) {
     }
 }
 
+/// Into one text: a request may hold millions of counts.
 fn integers(numbers: &[u64]) -> String {
-    format!("[{}]", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(","))
+    let mut text = String::from("[");
+    for (place, number) in numbers.iter().enumerate() {
+        let comma = if place > 0 { "," } else { "" };
+        write!(text, "{comma}{number}").expect("invariant: a string takes everything");
+    }
+    text + "]"
 }
 
 fn doubles(numbers: &[f64]) -> String {
