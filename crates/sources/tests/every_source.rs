@@ -6,7 +6,7 @@
 mod support;
 
 use support::{Texts, context, rows, send, texts};
-use watershed_schema::limits::BATCH_ROWS_MAX;
+use watershed_schema::limits::{BATCH_ROWS_MAX, JSON_NESTING_MAX};
 use watershed_sources::registry::{self, Face, Source};
 
 fn json_sources() -> impl Iterator<Item = &'static Source> {
@@ -64,6 +64,18 @@ fn requests_that_are_no_json_are_refused_whole() {
         refused(&[&example.as_bytes()[..example.len() - 1], b"\xff}"].concat());
         refused(format!("{{\"x\":{}1", "[".repeat(5_000)).as_bytes());
         refused(b"<html>");
+    }
+}
+
+/// The same when every bracket is closed: it is JSON, and yet too deep for those that read it later.
+#[test]
+fn nesting_has_a_limit() {
+    let nested = |depth: usize| format!("{{\"x\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+    for source in json_sources() {
+        let refusal = send(path(source), &nested(JSON_NESTING_MAX + 1)).expect_err(source.name).to_string();
+        let expected = format!("nested {} deep, limit {JSON_NESTING_MAX}", JSON_NESTING_MAX + 1);
+        assert!(refusal.contains(&expected), "{}: {refusal}", source.name);
+        assert!(send(path(source), &nested(JSON_NESTING_MAX)).is_ok(), "{}", source.name);
     }
 }
 

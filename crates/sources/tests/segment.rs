@@ -254,3 +254,21 @@ fn the_good_messages_of_a_batch_are_taken() {
 fn a_batch_of_nothing_is_nothing() {
     assert!(rows("/v1/batch", r#"{"batch":[]}"#).is_empty());
 }
+
+#[test]
+fn ten_thousand_messages_of_one_batch_are_taken() {
+    let message = r#"{"type":"track","event":"e","userId":"u"}"#;
+    let request = format!(r#"{{"batch":[{}]}}"#, vec![message; 10_000].join(","));
+    let taken = send("/v1/batch", &request).unwrap();
+    let ids: std::collections::BTreeSet<u128> = taken.batch.unwrap().id_hashes().unwrap().into_iter().collect();
+    assert_eq!((ids.len(), taken.rejects.count), (10_000, 0), "without a messageId each is one event");
+}
+
+#[test]
+fn a_message_that_is_sent_twice_has_one_id() {
+    let message = r#"{"type":"track","event":"e","userId":"u","messageId":"m-1"}"#;
+    let batch = send("/v1/batch", &format!(r#"{{"batch":[{message},{message}]}}"#)).unwrap().batch.unwrap();
+    let hashes = batch.id_hashes().unwrap();
+    assert_eq!((hashes.len(), hashes[0]), (2, hashes[1]), "dedupe recognises it");
+    assert_eq!(batch.id_hashes().unwrap()[0], send("/v1/track", message).unwrap().batch.unwrap().id_hashes().unwrap()[0]);
+}
