@@ -78,6 +78,19 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
+/// How many objects a text has.
+pub(crate) fn objects(text: &str) -> usize {
+    let (mut objects, mut bytes) = (0, text.bytes());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => skip_string(&mut bytes),
+            b'{' => objects += 1,
+            _ => {}
+        }
+    }
+    objects
+}
+
 fn skip_string(bytes: &mut impl Iterator<Item = u8>) {
     while let Some(byte) = bytes.next() {
         match byte {
@@ -111,6 +124,7 @@ mod tests {
 
     #[test]
     fn depth_is_that_of_brackets_outside_texts() {
+        assert_eq!(objects(r#"{"a{":["{\"{",{}]}"#), 2);
         assert_eq!((depth(r#"{"a":["[[[\"[["]}"#), depth("[[],[[]]]"), depth("7")), (2, 3, 0));
         let deep = "[".repeat(JSON_NESTING_MAX + 1);
         assert!(checked(deep.as_bytes()).unwrap_err().to_string().contains("limit"));

@@ -214,9 +214,7 @@ impl<'a> Span<'a> {
         let of_event = |key: &str| event.and_then(|event| event.attributes.text(key));
         let own = |key: &str| self.attributes.text(key);
         for (column, key) in [(Column::ErrorType, "exception.type"), (Column::ErrorStack, "exception.stacktrace")] {
-            if !self.attributes.fill(column) {
-                of_event(key).into_iter().for_each(|text| row.str(column, text));
-            }
+            of_event(key).filter(|_| !self.attributes.fill(column)).into_iter().for_each(|text| row.str(column, text));
         }
         let status = self.status.as_ref().filter(|status| status.code == 2 && !status.message.is_empty());
         let message = own("exception.message").or_else(|| of_event("exception.message")).or(status.map(|status| status.message));

@@ -7,21 +7,16 @@ use watershed_schema::BatchError;
 use watershed_schema::limits::{BATCH_ROWS_MAX, JSON_OBJECTS_MAX};
 
 use super::undecodable;
-use crate::InvalidRequest;
+use crate::{InvalidRequest, json};
 
 /// Refuses more records than a batch may have, and more objects than a request of real records can have.
 pub(super) fn check(request: &str) -> Result<(), InvalidRequest> {
-    let objects = objects(request);
+    let objects = json::objects(request);
     if objects > JSON_OBJECTS_MAX {
         return Err(InvalidRequest::Undecodable(format!("JSON: has {objects} objects, limit {JSON_OBJECTS_MAX}")));
     }
     let rows = serde_json::from_str::<Request>(request).map_err(undecodable)?.records();
     if rows > BATCH_ROWS_MAX { Err(BatchError::TooManyRows(rows).into()) } else { Ok(()) }
-}
-
-/// Braces in texts count, too: the limit is far above what senders need.
-fn objects(request: &str) -> usize {
-    request.as_bytes().iter().filter(|byte| **byte == b'{').count()
 }
 
 /// A list that may be absent or null.
