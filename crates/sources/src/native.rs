@@ -115,9 +115,21 @@ impl Native<'_> {
     }
 }
 
-/// Without what only storage says.
+/// Without what only storage says, and without payloads of no form: as text they would be no JSON.
 fn without_storage(event: proto::Event) -> proto::Event {
-    proto::Event { ns: None, shard: None, seq: None, ..event }
+    let formed = |payload: Option<proto::Payload>| payload.filter(|payload| payload.form.is_some());
+    proto::Event {
+        ns: None,
+        shard: None,
+        seq: None,
+        data: formed(event.data),
+        attributes: formed(event.attributes),
+        labels: formed(event.labels),
+        context: formed(event.context),
+        properties: formed(event.properties),
+        traits: formed(event.traits),
+        ..event
+    }
 }
 
 #[cfg(test)]

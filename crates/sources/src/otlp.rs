@@ -100,6 +100,9 @@ fn finish(work: Work<'_>) -> Result<Transformed, InvalidRequest> {
 /// `ResourceSpans`, `ResourceMetrics`, `ResourceLogs`: the same three fields. Fields may come in any order.
 fn walk_resource(signal: Signal, group: &[u8], work: &mut Work<'_>) -> Result<(), InvalidRequest> {
     let group = walk::Group::of(group)?;
+    if group.members.is_empty() {
+        return Ok(());
+    }
     // Read once: a resource may be big and have many scopes.
     let resource = Resource::of(&group)?;
     work.dropped_attributes += resource.dropped();

@@ -7,7 +7,8 @@ mod support;
 
 use prost::Message as _;
 use support::{Texts, context, texts};
-use watershed_schema::limits::{BATCH_ROWS_MAX, JSON_NESTING_MAX, PAYLOAD_NESTING_MAX};
+use watershed_sample::Random;
+use watershed_schema::limits::{BATCH_ROWS_MAX, JSON_NESTING_MAX, PAYLOAD_NESTING_MAX, TIME_MICROS_MAX, TIME_MICROS_MIN};
 use watershed_schema::proto;
 use watershed_schema::proto::payload::Form;
 use watershed_schema::wire_messages::opentelemetry::proto::common::v1::{
@@ -72,6 +73,13 @@ fn the_deepest_payloads_are_read_back() {
     let (open, close) = ("[".repeat(PAYLOAD_NESTING_MAX), "]".repeat(PAYLOAD_NESTING_MAX));
     assert_eq!(row["data"], format!(r#"{{"k":{open}0{close}}}"#));
     assert_eq!(row["attributes"], " [1e400] ");
+}
+
+#[test]
+fn a_payload_without_a_form_is_none() {
+    let formless = Some(proto::Payload { form: None });
+    let row = row(proto::Event { data: formless.clone(), traits: formless, ..event() });
+    assert!(!row.contains_key("data") && !row.contains_key("traits"));
 }
 
 #[test]
@@ -150,6 +158,46 @@ fn nesting_without_end_is_refused() {
     let attributes = length_delimited(161, &length_delimited(2, &entry));
     let batch = length_delimited(2, &[event().encode_to_vec(), attributes].concat());
     assert!(matches!(native::transform(&batch, &context()), Err(InvalidRequest::Undecodable(_))));
+}
+
+/// Bits turned over, bytes cut and doubled: what is stored all the same can be read, and is the same the next time.
+#[test]
+fn damaged_batches_store_nothing_that_cannot_be_read() {
+    let rich = proto::Event {
+        id: Some("1".into()),
+        timestamp: Some(1),
+        replay_data: Some(vec![1, 2, 3].into()),
+        data: nested(3),
+        attributes: json(r#"{"a":[1,{"b":null}]}"#),
+        duration_ms: Some(0.5),
+        shared: Some(1),
+        ..event()
+    };
+    let batch = proto::EventBatch { shared: vec![rich.clone()], events: vec![rich; 3] }.encode_to_vec();
+    let (mut random, mut taken) = (Random::new(0x5eed), 0);
+    for _ in 0..5_000 {
+        let mut bytes = batch.clone();
+        for _ in 0..=random.draw() % 3 {
+            let at = usize::try_from(random.draw() % bytes.len() as u64).unwrap();
+            match random.draw() % 8 {
+                0 => drop(bytes.remove(at)),
+                1 => bytes.insert(at, bytes[at]),
+                _ => bytes[at] ^= 1 << (random.draw() % 8),
+            }
+        }
+        let Ok(Transformed { batch: Some(batch), .. }) = native::transform(&bytes, &context()) else { continue };
+        taken += 1;
+        assert_eq!(native::transform(&bytes, &context()).unwrap().batch.unwrap().body(), batch.body());
+        for row in batch.rows().map(|row| texts(&row)) {
+            assert!(["data", "attributes"].iter().filter_map(|column| row.get(column)).all(|text| is_json(text)), "{row:?}");
+            assert!((TIME_MICROS_MIN..=TIME_MICROS_MAX).contains(&row["timestamp"].parse().unwrap()));
+        }
+    }
+    assert!(taken > 500, "most damage is in texts: {taken}");
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(text).is_ok()
 }
 
 fn length_delimited(field: u32, bytes: &[u8]) -> Vec<u8> {

@@ -25,10 +25,13 @@ impl<'a> Parts<'a> {
                 (1 | 2, _) => return Err(Malformed("wire type does not fit the field").into()),
                 _ => {}
             }
+            // A part that no event names has no use: there are never more of them than events.
+            let most = parts.events.len().max(parts.shared.len());
+            if most > BATCH_ROWS_MAX {
+                return Err(BatchError::TooManyRows(most).into());
+            }
         }
-        // A part that no event names has no use: there are never more of them than events.
-        let most = parts.events.len().max(parts.shared.len());
-        if most > BATCH_ROWS_MAX { Err(BatchError::TooManyRows(most).into()) } else { Ok(parts) }
+        Ok(parts)
     }
 }
 
