@@ -99,7 +99,7 @@ pub(crate) struct Row<'w, 'b> {
     context: &'w Context,
     digest: RequestDigest,
     ordinal: u64,
-    original_ns: Option<i64>,
+    original_ns: Option<i128>,
     data: Option<String>,
 }
 

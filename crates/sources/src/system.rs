@@ -1,7 +1,7 @@
 //! The columns that every source fills the same way.
 
 use watershed_schema::limits::{FUTURE_MICROS_MAX, TIME_MICROS_MAX, TIME_MICROS_MIN};
-use watershed_schema::{Column, EventType, EventWriter};
+use watershed_schema::{Column, EventType, EventWriter, KeyValueWriter};
 
 use crate::{Context, Fault};
 
@@ -30,8 +30,8 @@ pub(crate) fn write_shared(row: &mut EventWriter<'_>, context: &Context, event_t
 pub(crate) struct EventTime {
     /// Goes to `timestamp`, microseconds.
     pub(crate) us: i64,
-    /// The time as it was sent, when it lay too far in the future.
-    pub(crate) original_ns: Option<i64>,
+    /// The time as it was sent, when it lay too far in the future: 64 bits of nanoseconds end in the year 2262.
+    pub(crate) original_ns: Option<i128>,
 }
 
 impl EventTime {
@@ -39,13 +39,13 @@ impl EventTime {
     pub(crate) fn of(ns: u64, context: &Context) -> Self {
         match i64::try_from(ns).unwrap_or(i64::MAX) {
             0 => Self::received(context),
-            ns => Self::fit(ns.div_euclid(1000), ns, context),
+            ns => Self::fit(ns.div_euclid(1000), ns.into(), context),
         }
     }
 
     /// `us` since the epoch.
     pub(crate) fn of_us(us: i64, context: &Context) -> Self {
-        Self::fit(us, us.saturating_mul(1000), context)
+        Self::fit(us, i128::from(us) * 1000, context)
     }
 
     /// That of the request.
@@ -53,12 +53,18 @@ impl EventTime {
         Self { us: context.received_at_us, original_ns: None }
     }
 
-    fn fit(us: i64, ns: i64, context: &Context) -> Self {
+    fn fit(us: i64, ns: i128, context: &Context) -> Self {
         if us > context.received_at_us.saturating_add(FUTURE_MICROS_MAX) {
             Self { us: context.received_at_us, original_ns: Some(ns) }
         } else {
             Self { us, original_ns: None }
         }
+    }
+
+    /// Writes `original_timestamp` into `data` of OTLP, whose times have 64 bits.
+    pub(crate) fn write_original(self, list: &mut KeyValueWriter<'_>) {
+        let original = self.original_ns.map(|ns| i64::try_from(ns).unwrap_or(i64::MAX));
+        original.into_iter().for_each(|ns| list.int("original_timestamp", ns));
     }
 
     /// Writes `timestamp`, `hour` and `day`.

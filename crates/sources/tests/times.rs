@@ -89,3 +89,10 @@ fn an_envelope_of_segment_with_no_time_is_sent_now() {
     let batch = send("/v1/batch", request).unwrap().batch.unwrap();
     assert_eq!(support::texts(&batch.row(0))["timestamp"], NOW_US.to_string());
 }
+
+#[test]
+fn a_time_far_ahead_is_kept_whole_beside_the_arrival() {
+    let row = row("/v1/events", r#"{"verb":"v","timestamp":"9999-12-31T23:59:59.999999Z"}"#);
+    assert_eq!(row["timestamp"], NOW_US.to_string());
+    assert_eq!(row["data"], r#"{"original_timestamp":253402300799999999000}"#);
+}

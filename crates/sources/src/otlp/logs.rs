@@ -134,7 +134,7 @@ impl<'a> Record<'a> {
             count(list, "observed_time_unix_nano", self.observed_ns);
             count(list, "flags", self.flags.into());
             count(list, "dropped_attributes_count", self.dropped);
-            time.original_ns.into_iter().for_each(|ns| list.int("original_timestamp", ns));
+            time.write_original(list);
         });
     }
 }

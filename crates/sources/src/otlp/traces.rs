@@ -240,7 +240,7 @@ impl<'a> Span<'a> {
         count(list, "dropped_attributes_count", self.dropped_attributes);
         count(list, "dropped_events_count", self.dropped_events);
         count(list, "dropped_links_count", self.dropped_links);
-        time.original_ns.into_iter().for_each(|ns| list.int("original_timestamp", ns));
+        time.write_original(list);
         if !self.end_follows_from_duration() {
             count(list, "end_time_unix_nano", self.end_ns);
         }

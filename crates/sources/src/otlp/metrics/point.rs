@@ -260,7 +260,7 @@ impl<'a> Point<'a> {
         if !self.exemplars.is_empty() {
             list.objects("exemplars", &self.exemplars, |inner, raw| write_exemplar(raw, inner));
         }
-        time.original_ns.into_iter().for_each(|ns| list.int("original_timestamp", ns));
+        time.write_original(list);
     }
 }
 
