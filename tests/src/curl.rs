@@ -39,6 +39,17 @@ pub fn post(url: &str, headers: &[&str], body: &[u8]) -> Answer {
     answer(&mut curl)
 }
 
+/// As the program `gzip` packs it.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(bytes).expect("writes");
+    Command::new("gzip").arg("-c").arg(file.path()).output().expect("gzip runs").stdout
+}
+
 /// A GET.
 ///
 /// # Panics

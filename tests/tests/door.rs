@@ -1,6 +1,5 @@
 //! What the door says: retries, bad input, limits, a full disk, the drain.
 
-use std::io::Write as _;
 use std::process::Command;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -48,7 +47,7 @@ async fn bad_requests_get_a_clear_error_and_nothing_is_written() {
     let whole = spans(0, 10).encode_to_vec();
     let mut lying = whole.clone();
     lying[2] = 0x7f;
-    let bomb = gzip(&vec![0u8; 200 << 20]);
+    let bomb = curl::gzip(&vec![0u8; 200 << 20]);
     type Case<'a> = (&'a str, Vec<u8>, &'a [&'a str], u16, &'a str);
     let cases: [Case<'_>; 9] = [
         ("not protobuf", b"hello, world".to_vec(), &[PROTOBUF], 400, "not decodable"),
@@ -69,14 +68,8 @@ async fn bad_requests_get_a_clear_error_and_nothing_is_written() {
     assert_eq!((got, said.contains("x-scope-orgid")), (400, true), "{said}");
     assert_eq!(number(&server.client().await, COUNT).await, 0);
     assert!(server.is_running());
-    assert_eq!(post(&url, &[PROTOBUF, "Content-Encoding: gzip"], &gzip(&whole)).0, 200, "a good one after all that");
+    assert_eq!(post(&url, &[PROTOBUF, "Content-Encoding: gzip"], &curl::gzip(&whole)).0, 200, "a good one after all that");
     assert_eq!(number(&server.client().await, COUNT).await, 10);
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut file = tempfile::NamedTempFile::new().expect("a file");
-    file.write_all(bytes).expect("writes");
-    Command::new("gzip").arg("-c").arg(file.path()).output().expect("gzip runs").stdout
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -95,8 +95,63 @@ async fn pages_of_any_origin_may_send_where_browsers_do() {
     let beacon = br#"{"anonymousId":"a","event":"Clicked"}"#;
     let answer = curl::post(&track, &[ORIGIN, "Content-Type: text/plain;charset=UTF-8"], beacon);
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some("https://shop.example")), "{answer:?}");
-    let otlp = curl::options(&format!("{}/v1/traces", server.http), &[ORIGIN, "Access-Control-Request-Method: POST"]);
-    assert_eq!(otlp.header("access-control-allow-origin"), None, "only where the registry says so");
+    let allowed = |path: &str| {
+        let preflight = curl::options(&format!("{}{path}", server.http), &[ORIGIN, "Access-Control-Request-Method: POST"]);
+        preflight.header("access-control-allow-origin").is_some()
+    };
+    assert!(["/v1/vitals", "/v1/replay", "/v1/snippet", "/v1/batch"].into_iter().all(allowed), "browsers send there");
+    assert!(!["/v1/traces", "/v1/cdc", "/v1/tail", "/v1/events", "/v1/actions"].into_iter().any(allowed), "nor there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_may_be_compressed_and_belong_to_the_tenant_of_their_header() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let headers = ["Content-Encoding: gzip", "X-Scope-OrgID: acme"];
+    for (name, path, example) in json_sources() {
+        let answer = curl::post(&format!("{}{path}", server.http), &headers, &curl::gzip(example.as_bytes()));
+        assert_eq!(answer.status, 200, "{name}: {answer:?}");
+        let count = format!("SELECT count(*) FROM events WHERE event_source = '{name}'");
+        let acme = server.client().await.with_tenant("acme").expect("a name");
+        assert!(number(&acme, &count).await > 0, "{name}");
+        assert_eq!(number(&server.client().await, &count).await, 0, "{name}");
+    }
+    let imported = br#"{"batch":[{"type":"track","userId":"u","event":"Imported"}]}"#;
+    assert_eq!(curl::post(&format!("{}/v1/import", server.http), &[], imported).status, 200);
+    assert_eq!(number(&server.client().await, "SELECT count(*) FROM events WHERE event_name = 'Imported'").await, 1);
+}
+
+/// Five megabytes, as sources.md has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_recording_is_taken_and_one_that_unfolds_without_end_is_not() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let url = format!("{}/v1/replay", server.http);
+    let recording = |bytes: usize| {
+        // Letters that no compression guesses.
+        let mut drawn = 1_u64;
+        let mut letter = |_| {
+            drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'a' + (drawn >> 60) as u8)
+        };
+        let picture: String = (0..bytes).map(&mut letter).collect();
+        format!(r#"{{"sessionId":"s","events":[{{"type":2,"timestamp":1700000000000,"data":{{"node":"{picture}"}}}}]}}"#)
+    };
+    let large = recording(4_900_000);
+    for (body, headers) in [(large.clone().into_bytes(), &[][..]), (curl::gzip(large.as_bytes()), &["Content-Encoding: gzip"])] {
+        let answer = curl::post(&url, headers, &body);
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let stored = number(&server.client().await, "SELECT CAST(max(length(replay_data)) AS BIGINT) FROM events").await;
+    assert!(stored > 4_900_000, "{stored}");
+    for (body, headers) in [
+        (recording(17 << 20).into_bytes(), &[][..]),
+        (curl::gzip(recording(17 << 20).as_bytes()), &["Content-Encoding: gzip"]),
+        (curl::gzip(&vec![b' '; 200 << 20]), &["Content-Encoding: gzip"]),
+    ] {
+        let refused = curl::post(&url, headers, &body);
+        assert!(refused.status == 400 && refused.body.contains("limit"), "{refused:?}");
+    }
 }
 
 fn track(id: usize) -> EventBatch {
@@ -120,6 +175,26 @@ async fn a_stream_of_batches_is_acknowledged_one_by_one() {
     let accepted: Vec<u64> = acks.map_ok(|published| published.accepted).try_collect().await.expect("all are taken");
     assert_eq!(accepted, [1; BATCHES]);
     assert_eq!(number(&client, "SELECT count(DISTINCT id) FROM events").await, BATCHES as i64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_batch_leaves_the_others_of_its_stream() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let client = server.client().await;
+    let mut beyond = BatchBuilder::new(TenantId::default(), 256);
+    beyond.row(None, |row| {
+        row.str(Column::EventType, "track");
+        row.str(Column::EventName, "Late");
+        row.int(Column::Timestamp, i64::MAX);
+    });
+    let batches = [track(0), beyond.finish().expect("a batch"), track(1)];
+    let acks: Vec<_> = client.publish_all(futures::stream::iter(batches)).await.expect("begins").collect().await;
+    let accepted = |at: usize| acks[at].as_ref().map(|published| published.accepted).map_err(ToString::to_string);
+    assert_eq!((accepted(0), accepted(2)), (Ok(1), Ok(1)));
+    let refused = accepted(1).expect_err("a time that cannot be stored");
+    assert!(refused.contains("timestamp"), "{refused}");
+    assert_eq!(number(&client, "SELECT count(*) FROM events").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,6 +91,23 @@ impl Budget {
     }
 }
 
+impl Permit {
+    /// Claims so many bytes in all, for a request that is bigger than it said. Alone it is admitted, whatever its size.
+    ///
+    /// # Errors
+    /// [`Busy`] when they do not fit; what was claimed before stays claimed.
+    pub fn grow_to(&mut self, bytes: usize) -> Result<(), Busy> {
+        let (mine, more) = (self.bytes, bytes.saturating_sub(self.bytes));
+        let Inner { used, bytes_max, .. } = &*self.budget.inner;
+        let fits = |used: usize| (used == mine || used.saturating_add(more) <= *bytes_max).then_some(used + more);
+        match used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
+            Ok(_before) => self.bytes += more,
+            Err(used) => return Err(Busy { used, bytes_max: *bytes_max, retry_after: self.budget.retry_after() }),
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.budget.inner.used.fetch_sub(self.bytes, Ordering::AcqRel);
@@ -112,6 +129,20 @@ mod tests {
         drop(first);
         assert_eq!(budget.used(), 0);
         let _second = budget.admit(60).expect("fits again");
+    }
+
+    #[test]
+    fn a_request_that_unfolds_claims_what_it_became() {
+        let budget = Budget::new(100);
+        let (mut small, other) = (budget.admit(10).expect("fits"), budget.admit(50).expect("fits"));
+        small.grow_to(5).expect("smaller is no growth");
+        small.grow_to(50).expect("fits");
+        assert_eq!(small.grow_to(51).expect_err("does not fit").used, 100);
+        drop(other);
+        small.grow_to(500).expect("nothing else is in flight");
+        assert_eq!(budget.used(), 500);
+        drop(small);
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

@@ -48,7 +48,8 @@ fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
-/// Admission by the declared length comes first, so that a flood is refused before it is read.
+/// Admission by the declared length comes first, so that a flood is refused before it is read; what is unfolded then counts
+/// as it is.
 async fn take(context: &Context, (signal, encoding): (Signal, Encoding), request: Request) -> Result<Accepted, Refusal> {
     let counted = |refusal: Refusal| {
         ingest::refused(ingest::word(signal), &refusal);
@@ -57,8 +58,9 @@ async fn take(context: &Context, (signal, encoding): (Signal, Encoding), request
     let (parts, body) = request.into_parts();
     let tenant = tenant::of(&parts.headers).map_err(counted)?;
     let declared = body::declared(&parts.headers).unwrap_or(MESSAGE_BYTES_MAX);
-    let permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
+    let mut permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
     let plain = body::plain(&parts.headers, body, MESSAGE_BYTES_MAX).await.map_err(counted)?;
+    permit.grow_to(plain.len()).map_err(|busy| counted(busy.into()))?;
     context.intake.otlp((signal, encoding), plain, tenant, permit).await
 }
 

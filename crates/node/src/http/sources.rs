@@ -54,7 +54,8 @@ async fn receive(context: Context, source: &'static Source, endpoint: &'static E
     }
 }
 
-/// Admission by the declared length comes first, so that a flood is refused before it is read.
+/// Admission by the declared length comes first, so that a flood is refused before it is read; what is unfolded then counts
+/// as it is.
 async fn take(
     context: &Context,
     source: &'static Source,
@@ -68,8 +69,9 @@ async fn take(
     let (parts, body) = request.into_parts();
     let tenant = tenant::of(&parts.headers).map_err(counted)?;
     let declared = body::declared(&parts.headers).unwrap_or(endpoint.bytes_max);
-    let permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
+    let mut permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
     let plain = body::plain(&parts.headers, body, endpoint.bytes_max).await.map_err(counted)?;
+    permit.grow_to(plain.len()).map_err(|busy| counted(busy.into()))?;
     context.intake.source((source, endpoint), plain, tenant, permit).await
 }
 
