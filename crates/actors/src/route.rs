@@ -78,18 +78,21 @@ impl Route {
         self.gateway.group(self.id)
     }
 
-    /// Who leads, as far as is known here; where nothing is known, somebody who may know.
+    /// Who leads, as far as is known here; where nothing is known, somebody who may know. A replica without a vote may have
+    /// been taken out: what others say counts more.
     pub(crate) fn leader(&self) -> Option<NodeId> {
-        self.group().and_then(|group| group.leader()).or_else(|| self.guessed())
+        let group = self.group();
+        let (here, votes) = (group.as_ref().and_then(Group::leader), group.is_some_and(|group| group.votes()));
+        let known = if votes { here.or_else(|| self.told()) } else { self.told().or(here) };
+        known.or_else(|| self.holder_after(None))
     }
 
     pub(crate) fn is_leader(&self) -> bool {
         self.group().is_some_and(|group| group.leader() == Some(self.me))
     }
 
-    fn guessed(&self) -> Option<NodeId> {
-        let guess = *self.guess.lock().unwrap_or_else(PoisonError::into_inner);
-        guess.or_else(|| self.holder_after(None))
+    fn told(&self) -> Option<NodeId> {
+        *self.guess.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next of the other nodes with a replica, those with a connection first.
@@ -106,7 +109,10 @@ impl Route {
     fn learn(&self, from: NodeId, answer: &Result<PeerAnswer, Unanswered>) {
         let next = match answer {
             Ok(_) => Some(from),
-            Err(Unanswered::Refused(refusal)) if refusal.leader > 0 => Some(NodeId(refusal.leader)),
+            // Whether this node leads it knows best.
+            Err(Unanswered::Refused(refusal)) if refusal.leader > 0 && refusal.leader != self.me.0 => {
+                Some(NodeId(refusal.leader))
+            }
             Err(error) if error.is_elsewhere() || matches!(error, Unanswered::Unknown(_)) => self.holder_after(Some(from)),
             Err(_) => return,
         };

@@ -6,11 +6,9 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use openraft::Raft;
 use openraft::async_runtime::WatchReceiver as _;
+use openraft::{Raft, ServerState};
 use tokio::time::{MissedTickBehavior, interval, timeout};
-
-use watershed_schema::NodeId;
 
 use super::machine::Machine;
 use super::types::Types;
@@ -27,7 +25,6 @@ struct Beating(Mutex<Vec<Weak<Heart>>>);
 
 /// What beats: gone with the last handle of its group.
 pub(super) struct Heart {
-    node: u64,
     raft: Raft<Types, Machine>,
     _clock: Pulse,
 }
@@ -41,9 +38,9 @@ impl Pulse {
         Self(beating)
     }
 
-    pub(super) fn join(self, node: NodeId, raft: Raft<Types, Machine>) -> Arc<Heart> {
+    pub(super) fn join(self, raft: Raft<Types, Machine>) -> Arc<Heart> {
         let beating = Arc::clone(&self.0);
-        let heart = Arc::new(Heart { node: node.0, raft, _clock: self });
+        let heart = Arc::new(Heart { raft, _clock: self });
         beating.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&heart));
         heart
     }
@@ -60,7 +57,7 @@ impl Beating {
 impl Heart {
     /// Only a leader beats, and only the others have to see that an election is due: each look at a timer wakes the node.
     async fn beat(&self) {
-        let leads = self.raft.server_metrics().borrow_watched().current_leader == Some(self.node);
+        let leads = self.raft.server_metrics().borrow_watched().state == ServerState::Leader;
         self.raft.runtime_config().tick(!leads);
         if leads && self.raft.trigger().heartbeat().await.is_err() {
             tracing::debug!("a group that stopped does not beat");

@@ -105,7 +105,13 @@ impl LeaderWatch {
 }
 
 fn leadership(metrics: &RaftServerMetrics<Types>) -> Leadership {
-    Leadership { term: Term(metrics.vote.leader_id.term), leader: metrics.current_leader.map(NodeId) }
+    let leader = leader_of(metrics.current_leader, metrics.id, metrics.state);
+    Leadership { term: Term(metrics.vote.leader_id.term), leader }
+}
+
+/// openraft names the node of the last vote. A leader that was taken out voted for itself, and hears of no later one.
+fn leader_of(named: Option<u64>, me: u64, state: ServerState) -> Option<NodeId> {
+    named.filter(|leader| *leader != me || state == ServerState::Leader).map(NodeId)
 }
 
 impl Group {
@@ -117,7 +123,7 @@ impl Group {
         Status {
             role: role(&metrics),
             term: Term(metrics.current_term),
-            leader: metrics.current_leader.map(NodeId),
+            leader: leader_of(metrics.current_leader, metrics.id, metrics.state),
             last: metrics.last_log_index.map(Lsn),
             durable: self.durable(),
             committed: lsn(metrics.cluster_committed.max(metrics.local_committed)),
@@ -133,6 +139,15 @@ impl Group {
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {
         self.watch_leader().current().leader
+    }
+
+    /// Whether this replica has a vote, as far as it knows. One without may have been taken out, and then hears of no later
+    /// leader.
+    #[must_use]
+    pub fn votes(&self) -> bool {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().voter_ids().any(|voter| voter == metrics.id)
     }
 
     /// Tells when somebody else leads.

@@ -88,6 +88,10 @@ async fn a_leader_may_remove_itself() {
     cluster.at(leader).group.remove(leader).await.expect("removed");
     let rest: BTreeSet<NodeId> = cluster.others(leader).into_iter().collect();
     let next = cluster.leader_among(&rest).await;
+    // Nobody tells it who leads now, but it knows that it does not.
+    let gone = &cluster.at(leader).group;
+    cluster.until("end of its leadership", || gone.leader() != Some(leader) && gone.status().leader != Some(leader)).await;
+    assert!(!gone.votes() && cluster.at(next).group.votes());
     cluster.stop(leader).await;
     cluster.nodes.remove(&leader);
     cluster.propose(next, 10).await.expect("committed");
