@@ -17,6 +17,8 @@ use crate::shard::ShardHandle;
 use crate::{Ask, members, status};
 
 const CHANGE_DEADLINE: Duration = Duration::from_secs(30);
+/// A node may be drained while the cluster elects a leader.
+const STATE_DEADLINE: Duration = Duration::from_secs(5);
 const STATUS_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Cheap to clone.
@@ -93,7 +95,11 @@ impl Operator {
     /// Why it was not done, or that the outcome is unknown.
     pub async fn set_state(&self, node: NodeId, state: NodeState) -> Result<(), String> {
         let command = Command::SetNodeState(SetNodeState { node: node.0, state: state.into() });
-        match self.control.propose(command).await {
+        let nobody = || GroupError::NotLeader { leader: None };
+        let attempt = |_leader, _left| self.control.propose(command.clone());
+        // Twice the same is once: an unknown outcome may be tried again too.
+        let again = |error: &GroupError| !matches!(error, GroupError::Stopped(_));
+        match self.control.route().until_led(STATE_DEADLINE, nobody, attempt, again).await {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(format!("node: {node} is not known, or was removed")),
             Err(error) => Err(error.to_string()),
@@ -135,7 +141,8 @@ impl Operator {
 }
 
 async fn told(route: &Route, leader: NodeId, ask: Ask, body: Vec<u8>) -> Result<(), String> {
-    route.ask(leader, ask, body.into(), CHANGE_DEADLINE).await.map(drop).map_err(|error| error.to_string())
+    let answer = route.ask(leader, ask, body.into(), CHANGE_DEADLINE).await;
+    answer.map(drop).map_err(|error| format!("node {leader}: {error}"))
 }
 
 fn word(state: NodeState) -> &'static str {
