@@ -65,6 +65,26 @@ pub async fn count(client: &Client) -> i64 {
     number(client, "SELECT count(*) FROM events").await
 }
 
+/// Sends what an engine sent once more: all `changes` of it are taken, none is new.
+///
+/// # Panics
+/// When one is, or is refused.
+pub async fn delivered_again_adds_nothing(client: &Client, sent: String, changes: u64) {
+    let before = count(client).await;
+    let again = client.send("/v1/cdc", sent.into()).await.expect("taken");
+    assert_eq!((again.accepted, again.rejected), (changes, 0), "{:?}", again.reasons);
+    assert_eq!(count(client).await, before, "delivered again it adds nothing");
+}
+
+/// The rows of two tables that the tests' traffic inserts in one transaction name one.
+///
+/// # Panics
+/// When they name two.
+pub async fn silk_and_bob_came_together(client: &Client) {
+    let named = "SELECT count(DISTINCT transaction_id) FROM events WHERE db_after LIKE '%silk%' OR db_after LIKE '%bob%'";
+    assert_eq!(number(client, named).await, 1, "two rows of one transaction");
+}
+
 impl Engine {
     /// Waits until a node has so many changes, as long as the engine runs.
     pub async fn until_there(&mut self, client: &Client, rows: i64) {

@@ -1,10 +1,12 @@
 //! Debezium's own engine between a real PostgreSQL and the real node: a snapshot, changes, tombstones, and a crash.
 
 use watershed_client::Client;
-use watershed_tests::debezium::{EVERYTHING, Engine, SAID, count, schemas};
+use watershed_tests::debezium::{
+    EVERYTHING, Engine, SAID, count, delivered_again_adds_nothing, schemas, silk_and_bob_came_together,
+};
 use watershed_tests::postgres::Postgres;
 use watershed_tests::server::Server;
-use watershed_tests::{number, texts};
+use watershed_tests::texts;
 
 const ORDERS: &str = "CREATE TABLE orders (id int PRIMARY KEY, total numeric, note text);
     ALTER TABLE orders REPLICA IDENTITY FULL;
@@ -28,9 +30,7 @@ async fn the_engine_of_debezium_sends_what_it_reads_from_postgresql() {
         engine.ended();
         assert_eq!(count(&client).await, before + 5, "a tombstone is no change");
         rows_are_right(&client).await;
-        let again = client.send("/v1/cdc", Engine::sent(&folder).into()).await.expect("taken");
-        assert_eq!((again.accepted, again.rejected), (5, 0), "{:?}", again.reasons);
-        assert_eq!(count(&client).await, before + 5, "delivered again it adds nothing");
+        delivered_again_adds_nothing(&client, Engine::sent(&folder), 5).await;
     }
 }
 
@@ -115,6 +115,5 @@ async fn traffic_is_right(client: &Client) {
         "visits.TRUNCATE - - -",
     ];
     assert_eq!(texts(client, SAID).await, expected);
-    let one = "SELECT count(DISTINCT transaction_id) FROM events WHERE db_after LIKE '%silk%' OR db_after LIKE '%bob%'";
-    assert_eq!(number(client, one).await, 1, "two rows of one transaction");
+    silk_and_bob_came_together(client).await;
 }

@@ -44,26 +44,23 @@ fn the_node_takes_the_settings_of_its_manifests() {
     }
 }
 
-/// Plays `overlay` through its steps under load; what was said. At the end everything that was acknowledged is there.
-fn play_under_load(overlay: &str, steps: impl Fn(&Client) -> Vec<String>) -> String {
+/// Plays `overlay` through its steps under load. At the end everything that was acknowledged is there, or the last step fails.
+fn play_under_load(overlay: &str, steps: impl Fn(&Client) -> Vec<String>) {
     let dir = tempfile::tempdir().expect("a folder");
-    let during = |client: &Client| vec!["--during".to_owned(), client.load(dir.path())];
-    play_with(overlay, during, |client| [steps(client), vec![client.all_is_there(dir.path())]].concat())
+    play(overlay, |client| {
+        let during = vec!["--during".to_owned(), client.load(dir.path())];
+        [during, steps(client), vec![client.all_is_there(dir.path())]].concat()
+    });
 }
 
-/// Plays `overlay` through its steps; what was said.
+/// Plays `overlay` with flags and steps; what was said.
 fn play(overlay: &str, steps: impl Fn(&Client) -> Vec<String>) -> String {
-    play_with(overlay, |_| Vec::new(), steps)
-}
-
-fn play_with(overlay: &str, flags: impl Fn(&Client) -> Vec<String>, steps: impl Fn(&Client) -> Vec<String>) -> String {
     let dir = tempfile::tempdir().expect("a folder");
     let (manifests, watershed) = (dir.path().join("manifests.yaml"), target().join("debug/watershed"));
     std::fs::write(&manifests, rendered(overlay)).expect("written");
     let mut kubelet = Command::new(target().join("debug/kubelet"));
     kubelet.arg("--manifests").arg(&manifests).arg("--binary").arg(&watershed).arg("--data").arg(dir.path());
-    let client = Client(watershed);
-    let output = kubelet.args(["--deadline", "240"]).args(flags(&client)).args(steps(&client)).output().expect("kubelet runs");
+    let output = kubelet.args(["--deadline", "240"]).args(steps(&Client(watershed))).output().expect("kubelet runs");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     said
@@ -121,8 +118,7 @@ fn three_pods_become_five_and_three_again() {
         let drain = |pod: &str| format!("exec={}", client.run(&format!("cluster drain {pod}.")));
         vec!["scale=5".to_owned(), drain("watershed-4"), drain("watershed-3"), "scale=3".to_owned()]
     };
-    let said = play_under_load("three-nodes", steps);
-    assert!(said.contains(" stored"), "{said}");
+    play_under_load("three-nodes", steps);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::Command;
 use futures::{StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 use watershed_client::Client;
+use watershed_sample::Random;
 use watershed_schema::{BatchBuilder, Column, EventBatch, TenantId};
 use watershed_tests::server::Server;
 use watershed_tests::{curl, number, target, texts};
@@ -129,12 +130,8 @@ async fn a_large_recording_is_taken_and_one_that_unfolds_without_end_is_not() {
     let url = format!("{}/v1/replay", server.http);
     let recording = |bytes: usize| {
         // Letters that no compression guesses.
-        let mut drawn = 1_u64;
-        let mut letter = |_| {
-            drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            char::from(b'a' + (drawn >> 60) as u8)
-        };
-        let picture: String = (0..bytes).map(&mut letter).collect();
+        let mut random = Random::new(1);
+        let picture: String = (0..bytes).map(|_| char::from(b'a' + (random.draw() % 16) as u8)).collect();
         format!(r#"{{"sessionId":"s","events":[{{"type":2,"timestamp":1700000000000,"data":{{"node":"{picture}"}}}}]}}"#)
     };
     let large = recording(4_900_000);

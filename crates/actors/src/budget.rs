@@ -61,11 +61,16 @@ impl Budget {
     /// # Errors
     /// [`Busy`] when they do not fit.
     pub fn admit(&self, bytes: usize) -> Result<Permit, Busy> {
-        let fits = |used: usize| (used == 0 || used.saturating_add(bytes) <= self.inner.bytes_max).then_some(used + bytes);
-        match self.inner.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
-            Ok(_before) => Ok(Permit { budget: self.clone(), bytes }),
-            Err(used) => Err(Busy { used, bytes_max: self.inner.bytes_max, retry_after: self.retry_after() }),
-        }
+        self.claim(0, bytes)?;
+        Ok(Permit { budget: self.clone(), bytes })
+    }
+
+    /// Claims `more` for a request that has `mine` already.
+    fn claim(&self, mine: usize, more: usize) -> Result<(), Busy> {
+        let bytes_max = self.inner.bytes_max;
+        let fits = |used: usize| (used == mine || used.saturating_add(more) <= bytes_max).then_some(used + more);
+        let claimed = self.inner.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
+        claimed.map(drop).map_err(|used| Busy { used, bytes_max, retry_after: self.retry_after() })
     }
 
     /// Bytes in flight now.
@@ -97,13 +102,9 @@ impl Permit {
     /// # Errors
     /// [`Busy`] when they do not fit; what was claimed before stays claimed.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), Busy> {
-        let (mine, more) = (self.bytes, bytes.saturating_sub(self.bytes));
-        let Inner { used, bytes_max, .. } = &*self.budget.inner;
-        let fits = |used: usize| (used == mine || used.saturating_add(more) <= *bytes_max).then_some(used + more);
-        match used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits) {
-            Ok(_before) => self.bytes += more,
-            Err(used) => return Err(Busy { used, bytes_max: *bytes_max, retry_after: self.budget.retry_after() }),
-        }
+        let more = bytes.saturating_sub(self.bytes);
+        self.budget.claim(self.bytes, more)?;
+        self.bytes += more;
         Ok(())
     }
 }

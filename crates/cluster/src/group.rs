@@ -24,6 +24,7 @@ use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::error::{InitializeError, LinearizableReadError, RaftError};
 use openraft::impls::ProgressResponder;
+use openraft::raft::ClientWriteResponse;
 use openraft::{Config, Raft, ReadPolicy, SnapshotPolicy};
 use watershed_schema::{EntryKind, GroupId, Lsn, NodeId, Term};
 
@@ -127,7 +128,7 @@ impl Group {
         let peers = network::Peers::new(transport, group);
         let raft = Raft::new(node.0, Arc::new(config(group)), peers, log::Log::new(store), machine).await;
         let raft = raft.map_err(|error| stopped(&error))?;
-        let heart = pulse.join(node, raft.clone());
+        let heart = pulse.join(raft.clone());
         Ok(Self { raft, inbound: inbound::Inbound::default(), point, _heart: heart, purging: Arc::default() })
     }
 
@@ -167,8 +168,7 @@ impl Group {
     /// [`GroupError::NotLeader`]: nothing was written. [`GroupError::Unknown`] and [`GroupError::Stopped`] leave the
     /// outcome open.
     pub async fn propose(&self, kind: EntryKind, payload: Bytes) -> Result<Applied, GroupError> {
-        let written = self.raft.client_write(Command { kind: kind as u8, payload }).await.map_err(members::refused)?;
-        Ok(Applied { lsn: Lsn(written.log_id.index), answer: written.data.0 })
+        self.raft.client_write(Command { kind: kind as u8, payload }).await.map(applied).map_err(members::refused)
     }
 
     /// Like [`Self::propose`], only if this node still leads in `term`: what was known when leadership was confirmed in it
@@ -181,8 +181,7 @@ impl Group {
         let write = self.raft.write(Command { kind: kind as u8, payload }).with_leader(types::leader_of(term));
         write.responder(responder).await.map_err(|error| stopped(&error))?;
         let written = completed.await.map_err(|_gone| stopped(&"no answer"))?;
-        let written = written.map_err(|error| members::refused(RaftError::APIError(error)))?;
-        Ok(Applied { lsn: Lsn(written.log_id.index), answer: written.data.0 })
+        written.map(applied).map_err(|error| members::refused(RaftError::APIError(error)))
     }
 
     /// Confirms leadership with a quorum and waits until everything committed before is applied here. Only the leader
@@ -246,6 +245,10 @@ impl Group {
     pub async fn shutdown(&self) -> Result<(), GroupError> {
         self.raft.shutdown().await.map_err(|error| stopped(&error))
     }
+}
+
+fn applied(written: ClientWriteResponse<Types>) -> Applied {
+    Applied { lsn: Lsn(written.log_id.index), answer: written.data.0 }
 }
 
 fn config(group: GroupId) -> Config {

@@ -2,6 +2,7 @@
 
 mod lake;
 mod layers;
+mod security;
 mod units;
 
 use std::net::SocketAddr;
@@ -174,7 +175,6 @@ impl Config {
     }
 
     fn checked(self) -> Result<Self, ConfigError> {
-        let range = |key, reason: &str| Err(ConfigError::Range { key, reason: reason.to_owned() });
         if !(1..=1024).contains(&self.shards) {
             return range("shards", "must be 1 to 1024");
         }
@@ -200,28 +200,6 @@ impl Config {
         Ok(self)
     }
 
-    /// Nodes know each other by certificates or by a secret, never by both: who has only the secret would come in all the same.
-    fn cluster_security(&self) -> Result<(), ConfigError> {
-        let range = |key, reason: &str| Err(ConfigError::Range { key, reason: reason.to_owned() });
-        let given = |path: &PathBuf| !path.as_os_str().is_empty();
-        let tls = [
-            ("cluster_tls_cert_file", &self.cluster_tls_cert_file),
-            ("cluster_tls_key_file", &self.cluster_tls_key_file),
-            ("cluster_tls_ca_file", &self.cluster_tls_ca_file),
-        ];
-        let missing = tls.iter().find(|(_, path)| !given(path));
-        match (tls.iter().any(|(_, path)| given(path)), missing, given(&self.cluster_secret_file)) {
-            (true, Some((key, _)), _) => range(key, "must be given with the other two cluster_tls_*_file"),
-            (true, None, true) => {
-                range("cluster_secret_file", "must not be given with cluster_tls_cert_file: it is one or the other")
-            }
-            (false, _, false) if !self.join.is_empty() => {
-                range("cluster_secret_file", "or cluster_tls_cert_file must be given with join: how nodes know each other")
-            }
-            _ => Ok(()),
-        }
-    }
-
     pub(crate) fn tenants(&self) -> Result<Vec<TenantId>, ConfigError> {
         let tenant = |name: &String| {
             TenantId::new(name).map_err(|error| ConfigError::Range { key: "high_volume_tenants", reason: error.to_string() })
@@ -234,6 +212,10 @@ impl Config {
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("invariant: settings are TOML")
     }
+}
+
+fn range<T>(key: &'static str, reason: &str) -> Result<T, ConfigError> {
+    Err(ConfigError::Range { key, reason: reason.to_owned() })
 }
 
 /// The setting of an environment variable. Kubernetes adds `WATERSHED_SERVICE_*` and `WATERSHED_PORT*` by itself.
@@ -252,7 +234,7 @@ fn read(path: &Path) -> Result<Table, ConfigError> {
 mod tests {
     use super::*;
 
-    fn with(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    pub(super) fn with(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
@@ -278,19 +260,6 @@ mod tests {
         assert!(message(with(&[], &[("budget", "much")])).contains("much"));
         assert!(message(with(&[], &[("shards", "0")])).contains("shards: must be 1 to 1024"));
         assert!(message(with(&[], &[("high_volume_tenants", "a b")])).contains("high_volume_tenants"));
-    }
-
-    #[test]
-    fn nodes_know_each_other_in_one_way() {
-        let joined = [("join", "a:1"), ("advertise_addr", "a:1"), ("lake_catalog", "none")];
-        let tls = [("cluster_tls_cert_file", "c"), ("cluster_tls_key_file", "k"), ("cluster_tls_ca_file", "a")];
-        let secret = [("cluster_secret_file", "s")];
-        let message =
-            |more: &[&[(&str, &str)]]| with(&[&joined[..], &more.concat()].concat(), &[]).map(drop).map_err(|e| e.to_string());
-        assert!(message(&[]).unwrap_err().starts_with("cluster_secret_file: or cluster_tls_cert_file must be given"));
-        assert!(message(&[&tls[..2]]).unwrap_err().starts_with("cluster_tls_ca_file: must be given"));
-        assert!(message(&[&tls, &secret]).unwrap_err().starts_with("cluster_secret_file: must not be given"));
-        assert_eq!((message(&[&tls]), message(&[&secret])), (Ok(()), Ok(())));
     }
 
     #[test]

@@ -140,6 +140,8 @@ async fn as_acceptor(home: &Arc<Home>, wire: &mut Wire, dialler: &mut Option<Nod
     home.has_seen(theirs.attempt);
     let mine = home.hello();
     is_welcome(wire, &theirs, &mine, None)?;
+    // Before it has proven that: it may have another connection already, and says so in place of the proof.
+    *dialler = Some(theirs.node());
     let Greeting::Hello(_, my_bytes) = Greeting::hello(&mine) else { unreachable!("invariant: a hello is a hello") };
     send(wire.stream(), &Greeting::hello(&mine)).await?;
     send(wire.stream(), &Greeting::Proof(home.secret.prove(Role::Acceptor, &their_bytes, &my_bytes))).await?;
@@ -147,7 +149,6 @@ async fn as_acceptor(home: &Arc<Home>, wire: &mut Wire, dialler: &mut Option<Nod
     if !home.secret.is_proven(&proof, Role::Dialler, &their_bytes, &my_bytes) {
         return Err(wrong_secret(&theirs, &mine));
     }
-    *dialler = Some(theirs.node());
     let key = Key { attempt: theirs.attempt, dialler: theirs.node() };
     let candidate = Candidate { key, boot: theirs.boot(), dialled: false };
     let claim = home.directory.claim(home, &theirs, candidate).await.map_err(DialError::Refused)?;

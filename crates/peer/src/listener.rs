@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use crate::handshake::accept;
 use crate::home::Home;
 use crate::limits::HANDSHAKES_MAX;
-use crate::{DialError, RefusalCode};
 
 /// Wait after `accept` failed, which it does when file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -29,9 +28,6 @@ pub(crate) async fn run(home: Arc<Home>, listener: TcpListener) {
                 handshakes.spawn(async move {
                     match accept(&home, tcp).await {
                         Ok(outcome) => tracing::debug!(%remote, ?outcome, "handshake done"),
-                        Err(DialError::RefusedByPeer(refusal)) if refusal.code == RefusalCode::Superseded => {
-                            tracing::debug!(%remote, %refusal, "not needed");
-                        }
                         Err(error) => tracing::warn!(%remote, "no connection: {error}"),
                     }
                 });

@@ -26,9 +26,13 @@ pub(super) const BEATS: u8 = 102;
 const GATHER: Duration = Duration::from_millis(1);
 /// A group that is stuck does not keep the others' answers: they are what their leases live on.
 const ANSWER_DEADLINE: Duration = Duration::from_millis(50);
-/// Longest heartbeat that travels with others, bytes: a few fit into one call, with their heads.
+/// Longest heartbeat that travels with others, bytes.
 const BEAT_BYTES_MAX: usize = 256;
-const BEATS_MAX: usize = URGENT_BYTES_MAX / (BEAT_BYTES_MAX + 16);
+/// What is said of it beside, bytes.
+const HEAD_BYTES_MAX: usize = 16;
+const BEATS_MAX: usize = URGENT_BYTES_MAX / (BEAT_BYTES_MAX + HEAD_BYTES_MAX);
+/// Longest reason, characters: one group's must not make the answers to all the others too long to be sent.
+const REFUSAL_CHARS_MAX: usize = BEAT_BYTES_MAX / 4;
 
 /// Heartbeats, or the answers to them in the same order.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -131,6 +135,39 @@ async fn answered(gateway: &Gateway, Beat { group, body, .. }: Beat) -> Beat {
     let answer = timeout(ANSWER_DEADLINE, gateway.beat(GroupId(group), body)).await;
     match answer.unwrap_or_else(|_late| Err(format!("no answer within {ANSWER_DEADLINE:?}"))) {
         Ok(body) => Beat { group, body, refusal: String::new() },
-        Err(refusal) => Beat { group, body: Bytes::new(), refusal },
+        Err(refusal) => Beat { group, body: Bytes::new(), refusal: refusal.chars().take(REFUSAL_CHARS_MAX).collect() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use watershed_actors::Budget;
+
+    use super::*;
+
+    fn message(beats: Vec<Beat>) -> Bytes {
+        Bytes::from(Message { beats }.encode_to_vec())
+    }
+
+    #[test]
+    fn as_many_as_travel_together_fit_into_an_urgent_call() {
+        let beat = Beat { group: u32::MAX, body: vec![7; BEAT_BYTES_MAX].into(), refusal: String::new() };
+        let refused = Beat { group: u32::MAX, body: Bytes::new(), refusal: "\u{1f600}".repeat(REFUSAL_CHARS_MAX) };
+        for full in [beat, refused] {
+            let bytes = message(vec![full; BEATS_MAX]).len();
+            assert!(bytes <= URGENT_BYTES_MAX, "{bytes}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_gets_its_own_answer() {
+        let gateway = Gateway::new(NodeId(1), Budget::new(1));
+        let asked = [3, 4].map(|group| Beat { group, ..Beat::default() });
+        let answers = opened(answer(&gateway, message(asked.to_vec())).await.expect("answered"), 2).expect("two");
+        assert_eq!(answer_of(&answers[1]), Err(TransportError::Refused("group 4 is not here".to_owned())));
+        let taken = Beat { body: Bytes::from_static(b"yes"), ..Beat::default() };
+        assert_eq!(answer_of(&taken), Ok(Bytes::from_static(b"yes")));
+        assert!(opened(message(vec![taken]), 2).is_err(), "one answer for two");
+        assert!(answer(&gateway, Bytes::from_static(b"\xff")).await.is_err());
     }
 }

@@ -7,7 +7,7 @@ use watershed_lake::Secret;
 use watershed_lake::rest::{self, Login};
 use watershed_lake::storage::{Keys, S3};
 
-use super::{ConfigError, Span};
+use super::{ConfigError, Span, range};
 
 /// Settings of the lake; empty text means not set. `WATERSHED_LAKE_URI` is `uri`, `WATERSHED_LAKE_S3_REGION` is `s3.region`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -304,10 +304,6 @@ fn or_else(text: &mut String, other: impl FnOnce() -> String) {
     if text.is_empty() {
         *text = other();
     }
-}
-
-fn range<T>(key: &'static str, reason: &str) -> Result<T, ConfigError> {
-    Err(ConfigError::Range { key, reason: reason.to_owned() })
 }
 
 #[cfg(test)]
