@@ -1,6 +1,7 @@
 //! A run of events of one tenant: non-empty, within limits, checked once at birth.
 
 mod builder;
+mod identity;
 mod join;
 mod sealed;
 
@@ -14,7 +15,7 @@ pub use sealed::OpenError;
 use crate::row::Row;
 use crate::wire::{Fields, Malformed, Raw};
 use crate::writer::SHARED_FIELD;
-use crate::{Column, TenantId, limits, proto};
+use crate::{TenantId, limits, proto};
 
 /// Encoded events with what can be known without reading them.
 ///
@@ -134,19 +135,6 @@ impl EventBatch {
     pub fn join(parts: &[(&Self, &[usize])]) -> Bytes {
         join::join(parts)
     }
-
-    /// 128-bit hashes of the events' ids, in order: what dedupe compares. Equal ids of two tenants are two events.
-    ///
-    /// # Errors
-    /// [`Malformed`] when the bytes are damaged.
-    pub fn id_hashes(&self) -> Result<Vec<u128>, Malformed> {
-        let tenant = xxhash_rust::xxh3::xxh3_64(self.tenant.as_str().as_bytes());
-        self.rows().map(|row| Ok(id_hash(tenant, row.get(Column::Id)?.and_then(crate::Value::as_str).unwrap_or("")))).collect()
-    }
-}
-
-fn id_hash(tenant: u64, id: &str) -> u128 {
-    xxhash_rust::xxh3::xxh3_128_with_seed(id.as_bytes(), tenant)
 }
 
 fn row_at<'a>(body: &'a [u8], shared: &[Range<usize>], place: &RowPlace) -> Row<'a> {
