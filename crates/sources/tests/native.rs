@@ -68,6 +68,16 @@ fn a_payload_that_no_query_could_read_is_a_reject() {
 }
 
 #[test]
+fn a_json_column_that_is_no_json_is_a_reject() {
+    let bad = || Some("{".to_owned());
+    rejected(proto::Event { db_before: bad(), ..event() }, "db_before", "is no JSON");
+    rejected(proto::Event { db_after: bad(), ..event() }, "db_after", "is no JSON");
+    rejected(proto::Event { metric_buckets: bad(), ..event() }, "metric_buckets", "is no JSON");
+    rejected(proto::Event { metric_quantiles: bad(), ..event() }, "metric_quantiles", "is no JSON");
+    assert_eq!(row(proto::Event { db_after: Some("{\"n\": 1.0}".into()), ..event() })["db_after"], "{\"n\": 1.0}");
+}
+
+#[test]
 fn the_deepest_payloads_are_read_back() {
     let row = row(proto::Event { data: nested(PAYLOAD_NESTING_MAX), attributes: json(" [1e400] "), ..event() });
     let (open, close) = ("[".repeat(PAYLOAD_NESTING_MAX), "]".repeat(PAYLOAD_NESTING_MAX));

@@ -9,10 +9,18 @@ use watershed_schema::wire_messages::opentelemetry::proto::common::v1::{AnyValue
 use crate::system::storable;
 use crate::{Fault, json};
 
-/// Times and payloads of an event or a shared part.
+/// Times, payloads and JSON columns of an event or a shared part.
 pub(super) fn check(event: &proto::Event) -> Result<(), Fault> {
     for (field, us) in [("timestamp", event.timestamp), ("started_at", event.started_at), ("ended_at", event.ended_at)] {
         us.map(|us| storable(field, us)).transpose()?;
+    }
+    for (field, text) in [
+        ("db_before", &event.db_before),
+        ("db_after", &event.db_after),
+        ("metric_buckets", &event.metric_buckets),
+        ("metric_quantiles", &event.metric_quantiles),
+    ] {
+        text.as_deref().map_or(Ok(()), is_json).map_err(|reason| (field, reason))?;
     }
     for (field, payload) in [
         ("data", &event.data),
