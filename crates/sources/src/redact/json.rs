@@ -38,6 +38,10 @@ impl<'t> Rewriter<'_, '_, 't> {
                 self.string();
                 return true;
             }
+            b'-' | b'0'..=b'9' => {
+                self.number();
+                return true;
+            }
             b'{' | b'[' => self.open.push(*byte == b'{'),
             b'}' | b']' => drop(self.open.pop()),
             _ => {}
@@ -60,11 +64,25 @@ impl<'t> Rewriter<'_, '_, 't> {
         }
         let new = self.pass.text(&text, self.level);
         if new != text {
-            self.flush(self.at);
-            self.out.push_str(&quoted(&new));
-            self.copied = end;
+            self.replace(end, &new);
         }
         self.at = end;
+    }
+
+    /// A card number that was sent as a number becomes a text.
+    fn number(&mut self) {
+        let is_of_number = |byte: &u8| matches!(byte, b'+' | b'-' | b'.' | b'0'..=b'9' | b'E' | b'e');
+        let end = self.at + self.text.as_bytes()[self.at..].iter().take_while(|byte| is_of_number(byte)).count();
+        if let Some(new) = self.pass.number(&self.text[self.at..end]) {
+            self.replace(end, &new);
+        }
+        self.at = end;
+    }
+
+    fn replace(&mut self, end: usize, new: &str) {
+        self.flush(self.at);
+        self.out.push_str(&quoted(new));
+        self.copied = end;
     }
 
     /// Cuts the member whose name begins here, and the comma that parted it from its neighbour.
@@ -202,6 +220,21 @@ mod tests {
             (r#" { "x" : [1e400, -0, true] } "#, r#" { "x" : [1e400, -0, true] } "#),
         ] {
             assert_eq!(redacted(text).as_deref(), Some(rest), "{text}");
+        }
+    }
+
+    #[test]
+    fn card_numbers_that_are_numbers_become_texts() {
+        let redaction = Redaction::new(&Rules { builtin: true, ..Rules::default() }).unwrap();
+        for (text, rest) in [
+            (r#"{"n":4111111111111111}"#, r#"{"n":"[redacted]"}"#),
+            ("[1, 378282246310005 ]", r#"[1, "[redacted]" ]"#),
+            (r#"{"log":"{\"n\":4111111111111111}"}"#, r#"{"log":"{\"n\":\"[redacted]\"}"}"#),
+            ("[4111111111111112,4111111111111111.5,4111111111111111e1,-4111111111111111]", ""),
+            ("[1790000000006,0.4111111111111111,41111111111111114111111111111111]", ""),
+        ] {
+            let rest = if rest.is_empty() { text } else { rest };
+            assert_eq!(rewritten(&Pass::new(&redaction), text, 1).as_deref(), Some(rest), "{text}");
         }
     }
 

@@ -11,7 +11,8 @@ use super::{Redaction, builtin};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rules {
-    /// The usual secrets: passwords, tokens, cookies, authorization headers, card numbers.
+    /// The usual secrets: passwords, tokens, cookies, authorization headers, card numbers. Those are looked for in texts and
+    /// in JSON, also where they are numbers; integers of OTLP and of columns are left alone.
     pub builtin: bool,
     /// Names whose members, attributes and columns disappear, whatever their case, at any depth; `password` is also the
     /// last part of `user.password`. In texts, a parameter `password=…` loses its value.

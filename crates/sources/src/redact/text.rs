@@ -95,6 +95,13 @@ impl<'r> Pass<'r> {
         self.settle(text, new)
     }
 
+    /// What is written instead of a number of a JSON, if it is that of a card.
+    pub(super) fn number(&self, number: &str) -> Option<Cow<'static, str>> {
+        let may_be_card = self.rules.cards && !number.starts_with('-');
+        let new = may_be_card.then(|| card::without_cards(number)).filter(|new| new != number)?;
+        Some(Cow::Owned(self.settle(number, new).into_owned()))
+    }
+
     fn json_in_text<'t>(&self, text: &'t str, level: usize) -> Option<Cow<'t, str>> {
         if level >= LEVELS_MAX {
             return self.rules.names.may_be_in(text).then_some(Cow::Borrowed(""));
