@@ -1,4 +1,4 @@
-//! Every source of the registry under damaged requests: no panic, no reject without a reason, no batch beyond its limits,
+//! Every source of the registry, and gRPC, under damaged requests: no panic, no reject without a reason, no batch beyond its limits,
 //! nothing stored that a reader could not decode, and the same answer for the same bytes.
 //!
 //! A fixed number of rounds by default; `WATERSHED_FUZZ_SECONDS=300` runs each source for so long.
@@ -9,6 +9,7 @@
 mod support;
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
@@ -16,26 +17,45 @@ use support::context;
 use watershed_sample::{Random, logs, metrics, traces};
 use watershed_schema::limits::{BATCH_BYTES_MAX, BATCH_ROWS_MAX};
 use watershed_schema::{EventBatch, proto};
-use watershed_sources::Transformed;
+use watershed_sources::redact::{Redaction, Rules};
 use watershed_sources::registry::{self, Endpoint, Source};
+use watershed_sources::{InvalidRequest, Transformed, native};
 
 const ROUNDS: usize = 2_000;
+/// Redaction reads whatever was taken.
+static REDACTION: LazyLock<Redaction> = LazyLock::new(|| Redaction::new(&Rules { builtin: true, ..Rules::default() }).unwrap());
+
+type Outcome = Result<Transformed, InvalidRequest>;
 
 #[test]
 fn damaged_requests_of_every_source() {
+    for source in registry::ALL {
+        let of_endpoint = |endpoint: &'static Endpoint| move |request: &[u8]| endpoint.transform(request, &context());
+        println!("{}", fuzz(source.name, &seeds(source), &source.endpoints.iter().map(of_endpoint).collect::<Vec<_>>()));
+    }
+}
+
+/// What all sources' examples become, as a client would send it over gRPC.
+#[test]
+fn damaged_native_batches() {
+    let batch = |source: &Source| source.endpoints[0].transform(source.example.as_bytes(), &context()).ok()?.batch;
+    let seeds: Vec<Vec<u8>> = registry::ALL.iter().filter_map(batch).map(|batch| batch.body().to_vec()).collect();
+    assert!(seeds.len() >= registry::ALL.len() - 1, "only OTLP's example is for a reader alone");
+    println!("{}", fuzz("gRPC", &seeds, &[|request: &[u8]| native::transform(request, &context())]));
+}
+
+fn fuzz(name: &str, seeds: &[Vec<u8>], doors: &[impl Fn(&[u8]) -> Outcome]) -> String {
     #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of the product")]
     let seconds = std::env::var("WATERSHED_FUZZ_SECONDS").ok().map(|text| text.parse().unwrap());
-    for source in registry::ALL {
-        let seeds = seeds(source);
-        let mut random = Random::new(0x5eed);
-        let (began, mut rounds) = (Instant::now(), 0);
-        while seconds.map_or(rounds < ROUNDS, |seconds| began.elapsed() < Duration::from_secs(seconds)) {
-            let endpoint = &source.endpoints[pick(&mut random, source.endpoints.len())];
-            check(source, endpoint, &damaged(&seeds, &mut random));
-            rounds += 1;
-        }
-        println!("{}: {rounds} rounds from {} seeds", source.name, seeds.len());
+    let mut random = Random::new(0x5eed);
+    let (began, mut rounds, mut taken) = (Instant::now(), 0, 0);
+    while seconds.map_or(rounds < ROUNDS, |seconds| began.elapsed() < Duration::from_secs(seconds)) {
+        let door = &doors[pick(&mut random, doors.len())];
+        taken += usize::from(check(name, door, &damaged(seeds, &mut random)));
+        rounds += 1;
     }
+    assert!(taken > 0, "{name}: all that is sent is refused");
+    format!("{name}: {rounds} rounds from {} seeds, {taken} had events", seeds.len())
 }
 
 /// The example, what was recorded of real senders, and OTLP in protobuf.
@@ -142,17 +162,21 @@ fn replace_value(bytes: &mut Vec<u8>, random: &mut Random) {
     bytes.splice(colon..end, WORDS[pick(random, WORDS.len())].bytes());
 }
 
-fn check(source: &Source, endpoint: &Endpoint, request: &[u8]) {
-    let told = || format!("{} {}: {}", source.name, endpoint.path, String::from_utf8_lossy(request));
-    let Ok(Transformed { batch, rejects, .. }) = endpoint.transform(request, &context()) else { return };
+/// Whether it had events.
+fn check(name: &str, door: impl Fn(&[u8]) -> Outcome, request: &[u8]) -> bool {
+    let told = || format!("{name}: {}", String::from_utf8_lossy(request));
+    let Ok(Transformed { batch, rejects, .. }) = door(request) else { return false };
     for reject in &rejects.first {
         assert!(!reject.field.is_empty() && !reject.reason.is_empty(), "{}", told());
     }
-    let again = endpoint.transform(request, &context()).unwrap();
-    let Some(batch) = batch else { return };
+    let again = door(request).unwrap();
+    let Some(batch) = batch else { return false };
     assert_eq!(again.batch.unwrap().body(), batch.body(), "{}", told());
-    assert!(batch.len() <= BATCH_ROWS_MAX && batch.body().len() <= BATCH_BYTES_MAX, "{}", told());
-    let decoded = EventBatch::decode(batch.tenant().clone(), batch.body().clone());
-    assert_eq!(decoded.unwrap_or_else(|error| panic!("{error}: {}", told())).len(), batch.len());
-    assert!(proto::EventBatch::decode(batch.body().clone()).is_ok(), "{}", told());
+    for batch in [&batch, &REDACTION.apply_to(&batch).unwrap()] {
+        assert!(batch.len() <= BATCH_ROWS_MAX && batch.body().len() <= BATCH_BYTES_MAX, "{}", told());
+        let decoded = EventBatch::decode(batch.tenant().clone(), batch.body().clone());
+        assert_eq!(decoded.unwrap_or_else(|error| panic!("{error}: {}", told())).len(), batch.len());
+        assert!(proto::EventBatch::decode(batch.body().clone()).is_ok(), "{}", told());
+    }
+    true
 }
