@@ -3,6 +3,7 @@
 mod cluster;
 mod ingest;
 mod lake;
+mod load;
 mod query;
 mod source;
 mod tail;
@@ -20,6 +21,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench ingest --seconds 30
   watershed bench ingest --signal logs --compression gzip --json bench/results/logs.json
   watershed bench source segment
+  watershed bench source native --events
   watershed bench tail --rate 20000
   watershed bench query --events 1000000
   watershed bench cluster failover --kills 20";

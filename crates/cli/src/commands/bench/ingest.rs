@@ -1,20 +1,17 @@
-//! Requests as fast as they are acknowledged; what counts is the node's CPU time for each record.
+//! OTLP/gRPC as fast as it is acknowledged; what counts is the node's CPU time for each record.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message as _;
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use serde_json::Value;
 
-use super::{Compression, Subject, lake, percentile};
+use super::load::{Connection, Load};
+use super::{Compression, Subject, lake};
 use crate::commands::send;
 use crate::otlp::{Method, Sender};
 use crate::out::Failure;
-use crate::procfs;
 use watershed_sample::{self as sample, Random};
 
 #[derive(Args, Clone)]
@@ -45,91 +42,45 @@ enum Signal {
     Logs,
 }
 
-#[derive(Default)]
-struct Totals {
-    records: AtomicU64,
-    refused: AtomicU64,
-}
-
 pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failure> {
-    let totals = Arc::new(Totals::default());
-    let idle = procfs::resident_bytes(subject.pid);
-    let (cpu, began) = (procfs::cpu_us(subject.pid), Instant::now());
-    let end = began + Duration::from_secs(flags.seconds);
-    let mut senders = JoinSet::new();
+    let mut load = Load::begin(subject, flags.seconds);
     for number in 0..flags.connections.max(1) {
         let mut sender = send::connect(&subject.target).await?;
         sender.compression = flags.compression.encoding();
-        senders.spawn(flood(sender, flags.clone(), end, Arc::clone(&totals), number as u64));
+        load.add(Otlp { sender, flags: flags.clone(), random: Random::new(sample::now_ns() ^ number as u64) });
     }
-    let memory = memory_series(subject.pid, end).await;
-    let mut latencies = Vec::new();
-    while let Some(done) = senders.join_next().await {
-        latencies.extend(done.map_err(anyhow::Error::from)?);
-    }
-    let (took, cpu) = (began.elapsed(), procfs::cpu_us(subject.pid).zip(cpu).map(|(after, before)| after - before));
-    let records = totals.records.load(Ordering::Relaxed);
-    let status = subject.target.connect().await?.status().await?;
-    let hot: u64 = status.shards.iter().map(|shard| shard.hot_bytes).sum();
-    let lake = if flags.until_archived { Some(lake::weigh(subject, records, end).await?) } else { None };
-    Ok(json!({
-        "bench": "ingest",
-        "signal": if flags.signal == Signal::Traces { "traces" } else { "logs" },
-        "record_bytes": record_bytes(flags),
-        "batch": flags.batch, "connections": flags.connections, "compression": flags.compression.word(),
-        "seconds": took.as_secs_f64(), "records": records, "refused_requests": totals.refused.load(Ordering::Relaxed),
-        "records_per_second": records as f64 / took.as_secs_f64(),
-        "server_cpu_us_per_record": cpu.map(|cpu| cpu as f64 / records as f64),
-        "ack_ms": { "p50": percentile(&mut latencies, 0.5), "p99": percentile(&mut latencies, 0.99), "max": percentile(&mut latencies, 1.0) },
-        "hot_file_bytes_per_record": hot as f64 / records as f64,
-        "lake": lake,
-        "resident_bytes": { "idle": idle, "series_each_second": memory },
-    }))
+    let end = load.end;
+    let (records, mut report) = load.report(subject).await?;
+    report["bench"] = "ingest".into();
+    report["signal"] = if flags.signal == Signal::Traces { "traces" } else { "logs" }.into();
+    report["record_bytes"] = record_bytes(flags).into();
+    (report["batch"], report["connections"]) = (flags.batch.into(), flags.connections.into());
+    report["compression"] = flags.compression.word().into();
+    report["lake"] = if flags.until_archived { lake::weigh(subject, records, end).await? } else { Value::Null };
+    Ok(report)
 }
 
-async fn flood(sender: Sender, flags: Flags, end: Instant, totals: Arc<Totals>, number: u64) -> Vec<f64> {
-    let mut random = Random::new(sample::now_ns() ^ number);
-    let mut latencies = Vec::new();
-    while Instant::now() < end {
-        let (sent, answer) = send_one(&sender, &flags, &mut random).await;
-        match answer {
-            Ok(_) => {
-                latencies.push(sent.elapsed().as_secs_f64() * 1_000.0);
-                totals.records.fetch_add(flags.batch as u64, Ordering::Relaxed);
+struct Otlp {
+    sender: Sender,
+    flags: Flags,
+    random: Random,
+}
+
+impl Connection for Otlp {
+    async fn send(&mut self) -> (Instant, Result<u64, String>) {
+        let batch = self.flags.batch;
+        let (sent, answer) = match self.flags.signal {
+            Signal::Traces => {
+                let request = sample::traces(&mut self.random, batch);
+                (Instant::now(), self.sender.send::<_, ExportTraceServiceResponse>(Method::Traces, request).await.map(drop))
             }
-            Err(_refused) => {
-                totals.refused.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            Signal::Logs => {
+                let request = sample::logs(&mut self.random, batch);
+                (Instant::now(), self.sender.send::<_, ExportTraceServiceResponse>(Method::Logs, request).await.map(drop))
             }
-        }
+        };
+        (sent, answer.map(|()| batch as u64).map_err(|status| status.to_string()))
     }
-    latencies
-}
-
-async fn send_one(
-    sender: &Sender,
-    flags: &Flags,
-    random: &mut Random,
-) -> (Instant, Result<ExportTraceServiceResponse, tonic::Status>) {
-    match flags.signal {
-        Signal::Traces => {
-            let request = sample::traces(random, flags.batch);
-            (Instant::now(), sender.send(Method::Traces, request).await)
-        }
-        Signal::Logs => {
-            let request = sample::logs(random, flags.batch);
-            (Instant::now(), sender.send(Method::Logs, request).await)
-        }
-    }
-}
-
-async fn memory_series(pid: u32, end: Instant) -> Vec<u64> {
-    let mut series = Vec::new();
-    while Instant::now() < end {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        series.extend(procfs::resident_bytes(pid));
-    }
-    series
 }
 
 fn record_bytes(flags: &Flags) -> usize {

@@ -1,19 +1,19 @@
 //! A JSON source as fast as it is acknowledged; what counts is the node's CPU time for each event.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::{Value, json};
-use tokio::task::JoinSet;
+use serde_json::Value;
 use watershed_client::Client;
+use watershed_sample as sample;
+use watershed_schema::{EventBatch, TenantId};
+use watershed_sources::Context;
 use watershed_sources::registry::{self, Face, Source};
 
-use super::{Subject, percentile};
+use super::Subject;
+use super::load::{Connection, Load};
 use crate::out::Failure;
-use crate::procfs;
 
 #[derive(Args, Clone)]
 pub(super) struct Flags {
@@ -28,33 +28,70 @@ pub(super) struct Flags {
     /// Requests at a time.
     #[arg(long, default_value_t = 4)]
     connections: usize,
+    /// Send what the records become, as native events over gRPC.
+    #[arg(long)]
+    events: bool,
 }
 
 pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failure> {
     let source = registry::by_name(&flags.name).filter(|source| source.face != Face::Otlp);
     let source = source.ok_or_else(|| Failure::usage("a JSON source is wanted: `watershed sources` lists them"))?;
     let (path, record) = (path(source), record(source)?);
-    let (cpu, began, events) = (procfs::cpu_us(subject.pid), Instant::now(), Arc::new(AtomicU64::new(0)));
-    let end = began + Duration::from_secs(flags.seconds);
-    let mut senders = JoinSet::new();
+    let mut load = Load::begin(subject, flags.seconds);
     for number in 0..flags.connections.max(1) {
         let client = subject.target.connect().await?;
-        let load = Load { path, record: record.clone(), batch: flags.batch, end, next: number * 1_000_000_000 };
-        senders.spawn(load.flood(client, Arc::clone(&events)));
+        let records = Records { path, record: record.clone(), next: number * 1_000_000_000 };
+        let sender = Sender { client, records, batch: flags.batch };
+        if flags.events { load.add(Events(sender)) } else { load.add(sender) }
     }
-    let mut latencies = Vec::new();
-    while let Some(done) = senders.join_next().await {
-        latencies.extend(done.map_err(anyhow::Error::from)??);
+    let (_, mut report) = load.report(subject).await?;
+    report["bench"] = "source".into();
+    (report["source"], report["path"]) = (source.name.into(), if flags.events { "Publish".into() } else { path.into() });
+    report["record_bytes"] = record.to_string().len().into();
+    (report["batch"], report["connections"]) = (flags.batch.into(), flags.connections.into());
+    (report["compression"], report["lake"]) = ("none".into(), Value::Null);
+    Ok(report)
+}
+
+/// One connection: the source's own format.
+struct Sender {
+    client: Client,
+    records: Records,
+    batch: usize,
+}
+
+impl Connection for Sender {
+    async fn send(&mut self) -> (Instant, Result<u64, String>) {
+        let body = self.records.request(self.batch).into_bytes();
+        let sent = Instant::now();
+        let answer = self.client.send(self.records.path, body).await;
+        (sent, answer.map(|published| published.accepted).map_err(|error| error.to_string()))
     }
-    let (took, cpu) = (began.elapsed(), procfs::cpu_us(subject.pid).zip(cpu).map(|(after, before)| after - before));
-    let events = events.load(Ordering::Relaxed);
-    Ok(json!({
-        "bench": "source", "source": source.name, "path": path, "record_bytes": record.to_string().len(), "batch": flags.batch,
-        "connections": flags.connections, "compression": "none", "seconds": took.as_secs_f64(), "events": events,
-        "events_per_second": events as f64 / took.as_secs_f64(),
-        "server_cpu_us_per_event": cpu.map(|cpu| cpu as f64 / events as f64),
-        "ack_ms": { "p50": percentile(&mut latencies, 0.5), "p99": percentile(&mut latencies, 0.99), "max": percentile(&mut latencies, 1.0) },
-    }))
+}
+
+/// One connection: what the source's format becomes, as native events.
+struct Events(Sender);
+
+impl Connection for Events {
+    async fn send(&mut self) -> (Instant, Result<u64, String>) {
+        let Sender { client, records, batch } = &mut self.0;
+        let batch = match events(records, *batch) {
+            Ok(batch) => batch,
+            Err(reason) => return (Instant::now(), Err(reason)),
+        };
+        let sent = Instant::now();
+        let answer = client.publish(batch).await;
+        (sent, answer.map(|published| published.accepted).map_err(|error| error.to_string()))
+    }
+}
+
+fn events(records: &mut Records, batch: usize) -> Result<EventBatch, String> {
+    let (_, endpoint) = registry::by_path(records.path).ok_or("invariant: the path is the registry's")?;
+    let request = records.request(batch);
+    let received_at_us = i64::try_from(sample::now_ns() / 1_000).unwrap_or(i64::MAX);
+    let context = Context { tenant: TenantId::default(), received_at_us, batch_id: String::new() };
+    let transformed = endpoint.transform(request.as_bytes(), &context).map_err(|error| error.to_string())?;
+    transformed.batch.ok_or_else(|| transformed.rejects.summary())
 }
 
 /// Segment's batches have a path of their own.
@@ -77,29 +114,15 @@ fn record(source: &Source) -> Result<Value, Failure> {
 }
 
 /// What one connection sends.
-struct Load {
+struct Records {
     path: &'static str,
     record: Value,
-    batch: usize,
-    end: Instant,
     next: usize,
 }
 
-impl Load {
-    async fn flood(mut self, client: Client, events: Arc<AtomicU64>) -> Result<Vec<f64>, Failure> {
-        let mut latencies = Vec::new();
-        while Instant::now() < self.end {
-            let body = self.request();
-            let sent = Instant::now();
-            let published = client.send(self.path, body.into_bytes()).await?;
-            latencies.push(sent.elapsed().as_secs_f64() * 1_000.0);
-            events.fetch_add(published.accepted, Ordering::Relaxed);
-        }
-        Ok(latencies)
-    }
-
-    fn request(&mut self) -> String {
-        let records: Vec<_> = (0..self.batch).map(|_| self.new_record().to_string()).collect();
+impl Records {
+    fn request(&mut self, batch: usize) -> String {
+        let records: Vec<_> = (0..batch).map(|_| self.new_record().to_string()).collect();
         if self.path == "/v1/batch" { format!("{{\"batch\":[{}]}}", records.join(",")) } else { records.join("\n") }
     }
 
