@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use serde_json::Value;
 use watershed_client::Client;
 use watershed_tests::server::Server;
 use watershed_tests::{browser, number, texts, until};
@@ -10,13 +11,15 @@ struct Visit {
     client: Client,
     session: String,
     trace: String,
+    /// How many records the page sent to each path.
+    sent: Value,
 }
 
 impl Visit {
     async fn of(server: &Server, options: &[&str]) -> Self {
         let said = browser::run("browse.mjs", &[&[server.http.as_str()], options].concat());
         let word = |name: &str| said[name].as_str().expect("a text").to_owned();
-        Self { client: server.client().await, session: word("sessionId"), trace: word("traceId") }
+        Self { client: server.client().await, session: word("sessionId"), trace: word("traceId"), sent: said["sent"].clone() }
     }
 
     fn sql(&self, what: &str, of: &str) -> String {
@@ -71,4 +74,17 @@ async fn the_snippet_needs_no_library() {
     until("vitals", async || visit.count("vital_name IN ('FCP', 'TTFB', 'LCP')").await >= 3).await;
     until("page views", async || visit.count("event_type = 'page'").await >= 4).await;
     assert_eq!(visit.count("event_type = 'replay'").await, 0, "rrweb records, and it is not there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_could_not_take_is_sent_again_and_stored_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let visit = Visit::of(&server, &["--trouble"]).await;
+    for (path, kind) in [("batch", "page"), ("snippet", "snippet"), ("vitals", "vital"), ("replay", "replay")] {
+        let sent = visit.sent[format!("/v1/{path}")].as_i64().expect("a count");
+        assert!(sent > 1, "{}", visit.sent);
+        until(path, async || visit.count(&format!("event_type = '{kind}'")).await >= sent).await;
+        assert_eq!(visit.count(&format!("event_type = '{kind}'")).await, sent, "{path}");
+    }
 }

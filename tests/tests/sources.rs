@@ -9,6 +9,7 @@ use serde_json::Value;
 use watershed_client::Client;
 use watershed_sample::Random;
 use watershed_schema::{BatchBuilder, Column, EventBatch, TenantId};
+use watershed_tests::otlp::{self, Exporter};
 use watershed_tests::server::Server;
 use watershed_tests::{curl, number, target, texts};
 
@@ -260,17 +261,80 @@ async fn segment_columns(client: &Client) {
     assert_eq!(texts(client, "SELECT http_query FROM events WHERE event_name = 'Shop.page_view'").await, ["?q=1"]);
 }
 
+/// A server with the built-in rules for the tenant `acme`.
+fn with_redaction(dir: &Path) -> Server {
+    let settings = dir.join("watershed.toml");
+    std::fs::write(&settings, "[redaction.tenants.acme]\nbuiltin = true\n").expect("writes");
+    Server::start(&dir.join("data"), &["--config", &settings.display().to_string()])
+}
+
+/// With and without the rules.
+const OF_TENANT: [(&str, &str); 2] = [("acme", r#"{"plan":"free"}"#), ("other", r#"{"password":"hunter2","plan":"free"}"#)];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_are_taken_out_at_the_door_of_the_tenant_that_wants_it() {
     let dir = tempfile::tempdir().expect("a folder");
-    let settings = dir.path().join("watershed.toml");
-    std::fs::write(&settings, "[redaction.tenants.acme]\nbuiltin = true\n").expect("writes");
-    let server = Server::start(&dir.path().join("data"), &["--config", &settings.display().to_string()]);
+    let server = with_redaction(dir.path());
     let track = format!("{}/v1/track", server.http);
     let call = br#"{"userId":"u","event":"Paid","properties":{"password":"hunter2","plan":"free"}}"#;
-    for (tenant, properties) in [("acme", r#"{"plan":"free"}"#), ("other", r#"{"password":"hunter2","plan":"free"}"#)] {
+    for (tenant, properties) in OF_TENANT {
         assert_eq!(curl::post(&track, &[&format!("X-Scope-OrgID: {tenant}")], call).status, 200);
         let client = server.client().await.with_tenant(tenant).expect("a name");
         assert_eq!(texts(&client, "SELECT properties FROM events").await, [properties]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_taken_out_of_what_comes_over_grpc() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = with_redaction(dir.path());
+    let mut traces = otlp::spans(0, 1);
+    let secrets = vec![otlp::text("password", "hunter2"), otlp::text("plan", "free")];
+    traces.resource_spans[0].scope_spans[0].spans[0].attributes = secrets;
+    for (tenant, kept) in OF_TENANT {
+        Exporter::connect(&server.grpc).await.with_tenant(tenant).traces(traces.clone()).await.expect("taken");
+        let client = server.client().await.with_tenant(tenant).expect("a name");
+        client.publish(with_password(tenant)).await.expect("taken");
+        let stored = texts(&client, "SELECT coalesce(properties, attributes) FROM events ORDER BY event_source").await;
+        assert_eq!(stored, [kept, kept], "a native event and a span");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_taken_out_of_otlp_over_http() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = with_redaction(dir.path());
+    let log = br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"in"},"attributes":[
+        {"key":"password","value":{"stringValue":"hunter2"}},{"key":"plan","value":{"stringValue":"free"}}]}]}]}]}"#;
+    for (tenant, kept) in OF_TENANT {
+        let headers = ["Content-Type: application/json", &format!("X-Scope-OrgID: {tenant}")];
+        assert_eq!(curl::post(&format!("{}/v1/logs", server.http), &headers, log).status, 200);
+        let client = server.client().await.with_tenant(tenant).expect("a name");
+        assert_eq!(texts(&client, "SELECT attributes FROM events").await, [kept]);
+    }
+}
+
+/// A native event.
+fn with_password(tenant: &str) -> EventBatch {
+    let mut batch = BatchBuilder::new(TenantId::new(tenant).expect("a name"), 256);
+    batch.row(None, |row| {
+        row.str(Column::EventType, "track");
+        row.str(Column::EventName, "Paid");
+        row.json(Column::Properties, r#"{"password":"hunter2","plan":"free"}"#);
+    });
+    batch.finish().expect("a batch")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_ids_of_two_sources_are_two_events() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start(dir.path(), &[]);
+    let message = r#"{"userId":"u","event":"Paid","messageId":"1"}"#;
+    let action = r#"{"id":"1","ns":"shop","verb":"pay","status":"completed"}"#;
+    for (path, body) in [("/v1/track", message), ("/v1/actions", action)].repeat(2) {
+        let answer = curl::post(&format!("{}{path}", server.http), &[], body.as_bytes());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    let sources = texts(&server.client().await, "SELECT event_source FROM events WHERE id = '1' ORDER BY 1").await;
+    assert_eq!(sources, ["do_action", "segment"], "and what is sent again is not stored again");
 }

@@ -1,6 +1,7 @@
 // A real browser visits a page that has /snippet.js, web-vitals and rrweb on it: it types, clicks, and leaves.
 // Prints what it did as JSON; fails on any error of the page.
-// Usage: browse.mjs ENDPOINT [--alone] (run in the folder that holds node_modules); --alone: without the two libraries
+// Usage: browse.mjs ENDPOINT [--alone] [--trouble] (run in the folder that holds node_modules); --alone: without the two
+// libraries; --trouble: the server is too busy once, and cannot be reached once
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { errorsOf, packaged, serve, withBrowser } from "./shared.mjs";
@@ -44,10 +45,16 @@ function counted(notes) {
   return counts;
 }
 
+const busy = (route) => route.fulfill({ status: 503, headers: { "access-control-allow-origin": "*" } });
+const troubles = options.includes("--trouble") ? [busy, (route) => route.abort()] : [];
+/** The browser says of a request that it failed. */
+const isForeseen = (error) => options.includes("--trouble") && error.startsWith("Failed to load resource");
+
 const done = await withBrowser(async (context) => {
   const page = await context.newPage();
   const errors = errorsOf(page);
   await page.addInitScript(noteSent, endpoint);
+  await page.route(endpoint + "/v1/**", (route) => (troubles.shift() ?? ((other) => other.continue()))(route));
   const pages = [];
   const visit = async (path) => {
     await page.goto(site.url + path, { waitUntil: "load" });
@@ -61,17 +68,23 @@ const done = await withBrowser(async (context) => {
     await page.waitForTimeout(300);
     pages.push(page.url());
   };
-  await visit("/cart?wool=1");
-  // Once as a page that stays: requests that are answered.
-  await page.evaluate(() => watershed.flush());
-  await page.waitForTimeout(500);
+  // As a page that stays: requests that are answered.
+  const stay = async () => {
+    await visit("/cart?wool=1");
+    await page.evaluate(() => watershed.flush());
+    await page.waitForTimeout(500);
+  };
+  for (let left = troubles.length; left >= 0; left--) {
+    await stay();
+    if (troubles.length >= left && left > 0) throw new Error(`trouble ${left} did not happen`);
+  }
   const { sessionId, traceparent } = await page.evaluate(() => watershed);
   // And as one that goes: beacons. The next page is of the same session and finds things in the cache.
   await visit("/cart?wool=2");
   const same = (await page.evaluate(() => watershed.sessionId)) === sessionId;
   await page.goto(site.url + "/blank");
   const sent = counted(await page.evaluate(() => Object.keys(sessionStorage)));
-  return { sessionId, traceId, traced: traceparent.includes(traceId), same, site: site.url, elsewhere: elsewhere.url, pages, sent, errors };
+  return { sessionId, traceId, traced: traceparent.includes(traceId), same, site: site.url, elsewhere: elsewhere.url, pages, sent, errors: errors.filter((error) => !isForeseen(error)) };
 });
 site.close();
 elsewhere.close();
