@@ -16,6 +16,9 @@ use watershed_client::Client;
 use commands::{bench, cdc, cluster, demo, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
 use out::Failure;
 
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const EXAMPLES: &str = "Examples:
   watershed serve
   watershed send --count 20
