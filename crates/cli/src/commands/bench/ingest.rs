@@ -43,7 +43,7 @@ enum Signal {
 }
 
 pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failure> {
-    let mut load = Load::begin(subject, flags.seconds);
+    let mut load = Load::begin(subject, flags.seconds).await?;
     for number in 0..flags.connections.max(1) {
         let mut sender = send::connect(&subject.target).await?;
         sender.compression = flags.compression.encoding();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use watershed_schema::proto::StatusResponse;
 
 use super::{Subject, percentile};
 use crate::out::Failure;
@@ -33,15 +34,17 @@ pub(super) struct Load {
     began: Instant,
     idle_bytes: Option<u64>,
     cpu_us: Option<u64>,
+    stored: u64,
     totals: Arc<Totals>,
     connections: JoinSet<(Vec<f64>, Option<String>)>,
 }
 
 impl Load {
-    pub(super) fn begin(subject: &Subject, seconds: u64) -> Self {
+    pub(super) async fn begin(subject: &Subject, seconds: u64) -> Result<Self, Failure> {
+        let stored = stored(&subject.target.connect().await?.status().await?);
         let (idle_bytes, cpu_us, began) = (procfs::resident_bytes(subject.pid), procfs::cpu_us(subject.pid), Instant::now());
         let end = began + Duration::from_secs(seconds);
-        Self { end, began, idle_bytes, cpu_us, totals: Arc::default(), connections: JoinSet::new() }
+        Ok(Self { end, began, idle_bytes, cpu_us, stored, totals: Arc::default(), connections: JoinSet::new() })
     }
 
     pub(super) fn add(&mut self, connection: impl Connection) {
@@ -64,6 +67,10 @@ impl Load {
             return Err(anyhow!(refusal.unwrap_or_default())).context("nothing was taken").map_err(Failure::from);
         }
         let status = subject.target.connect().await?.status().await?;
+        let stored = stored(&status) - self.stored;
+        if stored < records {
+            return Err(anyhow!("{records} were taken and {stored} stored: the others were sent twice").into());
+        }
         let hot: u64 = status.shards.iter().map(|shard| shard.hot_bytes).sum();
         let report = json!({
             "seconds": took, "records": records, "refused_requests": self.totals.refused.load(Ordering::Relaxed),
@@ -75,6 +82,11 @@ impl Load {
         });
         Ok((records, report))
     }
+}
+
+/// How many events ever were.
+fn stored(status: &StatusResponse) -> u64 {
+    status.shards.iter().map(|shard| shard.tail_seq).sum()
 }
 
 /// Milliseconds to each acknowledgement, and the last refusal.

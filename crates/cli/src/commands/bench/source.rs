@@ -33,14 +33,17 @@ pub(super) struct Flags {
     events: bool,
 }
 
+/// Records of one connection at most. Their numbers become milliseconds, too: times of the examples must stay in the past.
+const APART: usize = 100_000_000;
+
 pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failure> {
     let source = registry::by_name(&flags.name).filter(|source| source.face != Face::Otlp);
     let source = source.ok_or_else(|| Failure::usage("a JSON source is wanted: `watershed sources` lists them"))?;
     let (path, record) = (path(source), record(source)?);
-    let mut load = Load::begin(subject, flags.seconds);
+    let mut load = Load::begin(subject, flags.seconds).await?;
     for number in 0..flags.connections.max(1) {
         let client = subject.target.connect().await?;
-        let records = Records { path, record: record.clone(), next: number * 1_000_000_000 };
+        let records = Records { path, record: record.clone(), next: number * APART };
         let sender = Sender { client, records, batch: flags.batch };
         if flags.events { load.add(Events(sender)) } else { load.add(sender) }
     }
@@ -131,8 +134,10 @@ impl Records {
         self.next += 1;
         let mut record = self.record.clone();
         renew(&mut record, self.next);
-        if self.path == "/v1/batch" {
-            record["messageId"] = format!("message-{}", self.next).into();
+        match self.path {
+            "/v1/batch" => record["messageId"] = format!("message-{}", self.next).into(),
+            "/v1/native" => record["id"] = format!("event-{}", self.next).into(),
+            _ => {}
         }
         record
     }
@@ -155,7 +160,7 @@ fn renew(value: &mut Value, number: usize) {
 
 fn renew_number(member: &mut Value, number: usize) {
     let renewed = match (member.as_u64(), member.as_f64()) {
-        (Some(whole), _) => Value::from(whole + number as u64 % 1_000_000_000),
+        (Some(whole), _) => Value::from(whole + number as u64),
         (None, Some(fraction)) => Value::from(fraction + number as f64),
         _ => return,
     };
