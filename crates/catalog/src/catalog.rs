@@ -11,7 +11,7 @@ use iceberg::spec::{TableMetadata, TableMetadataBuilder, TableMetadataRef};
 use iceberg::table::Table;
 use iceberg::{
     Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, Runtime, TableCommit, TableCreation,
-    TableIdent,
+    TableIdent, TableRequirement, TableUpdate,
 };
 use rusqlite::params;
 
@@ -82,6 +82,28 @@ impl SqliteCatalog {
                    VALUES (?1, ?2, ?3, ?4)";
         let rows = self.db.write(move |db| execute(db, sql, params![name, ns, table, location])).await?;
         if rows == 1 { Ok(()) } else { Err(taken(ident)) }
+    }
+
+    /// Applies updates to a table that meets the requirements; what [`Catalog::update_table`] does, for updates that no
+    /// transaction of the `iceberg` crate makes (its `TableCommit` cannot be built outside of it).
+    ///
+    /// # Errors
+    /// [`ErrorKind::CatalogCommitConflicts`] when a requirement is not met or another was first: nothing is applied.
+    pub async fn commit_updates(
+        &self,
+        ident: &TableIdent,
+        requirements: Vec<TableRequirement>,
+        updates: Vec<TableUpdate>,
+    ) -> Result<Table> {
+        let current = self.load_table(ident).await?;
+        requirements.iter().try_for_each(|requirement| requirement.check(Some(current.metadata())))?;
+        let previous = current.metadata_location_result()?.to_owned();
+        let builder = current.metadata().clone().into_builder(Some(previous.clone()));
+        let metadata = updates.into_iter().try_fold(builder, |builder, update| update.apply(builder))?.build()?.metadata;
+        let next = MetadataLocation::from_str(&previous)?.with_next_version().with_new_metadata(&metadata);
+        metadata.write_to(&self.io, &next).await?;
+        self.swap(ident, previous, next.to_string()).await?;
+        self.table(ident, metadata, next.to_string())
     }
 
     async fn swap(&self, ident: &TableIdent, previous: String, next: String) -> Result<()> {
@@ -222,15 +244,9 @@ impl Catalog for SqliteCatalog {
         self.table(ident, metadata, location)
     }
 
-    async fn update_table(&self, commit: TableCommit) -> Result<Table> {
-        let ident = commit.identifier().clone();
-        let current = self.load_table(&ident).await?;
-        let previous = current.metadata_location_result()?.to_owned();
-        let staged = commit.apply(current)?;
-        let next = MetadataLocation::from_str(staged.metadata_location_result()?)?;
-        staged.metadata().write_to(staged.file_io(), &next).await?;
-        self.swap(&ident, previous, next.to_string()).await?;
-        Ok(staged)
+    async fn update_table(&self, mut commit: TableCommit) -> Result<Table> {
+        let (requirements, updates) = (commit.take_requirements(), commit.take_updates());
+        self.commit_updates(commit.identifier(), requirements, updates).await
     }
 }
 

@@ -49,6 +49,12 @@ pub enum LakeError {
     /// There is a table of our name that is not like ours.
     #[error("table does not fit: {0}")]
     Foreign(String),
+    /// Another commit came before a compaction's: nothing is changed, its files are removed.
+    #[error("compaction: another commit came first")]
+    Overtaken,
+    /// A table that cannot be compacted, or not by way of this catalog.
+    #[error("compaction: {0}")]
+    NotCompactable(String),
     /// A number in the table's properties is no number.
     #[error("table property {0} is malformed")]
     Property(&'static str),
@@ -75,6 +81,7 @@ impl LakeError {
             Self::Iceberg(error) => matches!(error.kind(), ErrorKind::DataInvalid | ErrorKind::FeatureUnsupported),
             Self::Arrow(_) | Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
             Self::NotArchived { .. } | Self::Foreign(_) | Self::Property(_) => false,
+            Self::Overtaken | Self::NotCompactable(_) => false,
         }
     }
 }

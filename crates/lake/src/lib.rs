@@ -3,6 +3,7 @@
 //! Must not know SQLite, actors or gRPC.
 
 mod commit;
+mod compact;
 mod dead_letters;
 mod encoding;
 mod error;
@@ -21,6 +22,7 @@ mod waits;
 mod write;
 
 pub use commit::{CommitRequest, Committed, StagedRange};
+pub use compact::{Compacted, CompactionLimits, Updates};
 pub use dead_letters::DeadLetters;
 pub use error::LakeError;
 pub use paths::FileName;

@@ -9,7 +9,7 @@ use iceberg::{Catalog, ErrorKind, NamespaceIdent, TableCreation, TableIdent};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use crate::storage::Files;
-use crate::{LakeError, schema, waits};
+use crate::{LakeError, Updates, schema, waits};
 
 /// For each shard the first sequence number that is not in the lake.
 pub type Watermark = BTreeMap<ShardId, Seq>;
@@ -24,6 +24,7 @@ pub struct Lake {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) ident: TableIdent,
     pub(crate) files: Files,
+    pub(crate) updates: Option<Arc<dyn Updates>>,
 }
 
 impl Lake {
@@ -34,7 +35,7 @@ impl Lake {
     pub async fn open(catalog: Arc<dyn Catalog>) -> Result<Self, LakeError> {
         let namespace = NamespaceIdent::new("watershed".to_owned());
         let ident = TableIdent::new(namespace.clone(), "events".to_owned());
-        let lake = Self { catalog, ident, files: Files::default() };
+        let lake = Self { catalog, ident, files: Files::default(), updates: None };
         (|| lake.create(&namespace)).retry(waits::commit()).when(LakeError::is_retryable).await?;
         lake.evolve().await?;
         Ok(lake)
@@ -44,6 +45,12 @@ impl Lake {
     #[must_use]
     pub fn with_files(self, files: Files) -> Self {
         Self { files, ..self }
+    }
+
+    /// The same lake with the way into its catalog that compaction takes ([`Lake::compact`]).
+    #[must_use]
+    pub fn with_updates(self, updates: Arc<dyn Updates>) -> Self {
+        Self { updates: Some(updates), ..self }
     }
 
     async fn create(&self, namespace: &NamespaceIdent) -> Result<(), LakeError> {

@@ -9,10 +9,11 @@ use arrow::compute::cast;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use iceberg::arrow::schema_to_arrow_schema;
-use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, serialize_data_file_to_json};
+use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, TableProperties, serialize_data_file_to_json};
 use iceberg::table::Table;
 use iceberg::writer::base_writer::data_file_writer::DataFileWriterBuilder;
 use iceberg::writer::file_writer::ParquetWriterBuilder;
+use iceberg::writer::file_writer::location_generator::{FileNameGenerator, LocationGenerator};
 use iceberg::writer::file_writer::rolling_writer::RollingFileWriterBuilder;
 use iceberg::writer::{IcebergWriter, IcebergWriterBuilder};
 use serde::{Deserialize, Serialize};
@@ -24,7 +25,9 @@ use crate::rows::{Partition, Place};
 use crate::{FileName, Lake, LakeError, Rows, encoding};
 
 /// Rows that are columns at a time.
-const SLICE_ROWS: usize = 4_096;
+pub(crate) const SLICE_ROWS: usize = 4_096;
+/// Longest file of the archiver; Iceberg's default.
+const TARGET_BYTES: usize = TableProperties::PROPERTY_WRITE_TARGET_FILE_SIZE_BYTES_DEFAULT;
 
 /// A written file as Iceberg's JSON of a data file, to travel through a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,16 +74,24 @@ async fn write_part(
 }
 
 async fn writer(table: &Table, (hour, kind): Partition, name: FileName) -> Result<impl IcebergWriter, LakeError> {
+    let values = Struct::from_iter([Some(Literal::int(hour)), Some(Literal::string(kind))]);
+    let folders = Folders(table.metadata().location().to_owned());
+    parquet(table, values, TARGET_BYTES, folders, Names::new(name)).await
+}
+
+/// A writer of Parquet files of one partition of the default spec, each about `target_bytes` long at most.
+pub(crate) async fn parquet(
+    table: &Table,
+    partition: Struct,
+    target_bytes: usize,
+    folders: impl LocationGenerator,
+    names: impl FileNameGenerator,
+) -> Result<impl IcebergWriter, LakeError> {
     let metadata = table.metadata();
     let (spec, schema) = (metadata.default_partition_spec(), metadata.current_schema());
-    let values = Struct::from_iter([Some(Literal::int(hour)), Some(Literal::string(kind))]);
-    let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), values);
-    let files = RollingFileWriterBuilder::new_with_default_file_size(
-        ParquetWriterBuilder::new(encoding::settings(), Arc::clone(schema)),
-        table.file_io().clone(),
-        Folders(metadata.location().to_owned()),
-        Names::new(name),
-    );
+    let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), partition);
+    let columns = ParquetWriterBuilder::new(encoding::settings(), Arc::clone(schema));
+    let files = RollingFileWriterBuilder::new(columns, target_bytes, table.file_io().clone(), folders, names);
     Ok(DataFileWriterBuilder::new(files).build(Some(key)).await?)
 }
 

@@ -1,0 +1,147 @@
+//! Many small files of a partition become few, and no row changes: the snapshot that holds them replaces the one that was
+//! read, or nothing happens.
+//!
+//! Replaced files stay on the disk, for those who pinned an older snapshot. Must not know shards or sequence numbers:
+//! watermark, epoch and commit id are carried over as they are.
+
+mod files;
+mod input;
+mod live;
+mod manifests;
+mod merge;
+mod pick;
+mod publish;
+mod replace;
+mod summary;
+mod updates;
+
+use iceberg::spec::DataFile;
+use iceberg::table::Table;
+use iceberg::writer::IcebergWriter;
+use watershed_schema::Epoch;
+
+use crate::write::parquet;
+use crate::{Lake, LakeError};
+
+pub use updates::Updates;
+
+use files::Written;
+use merge::Merge;
+use pick::Group;
+use replace::Replacement;
+
+/// How much one round of compaction may do.
+#[derive(Clone, Copy, Debug)]
+pub struct CompactionLimits {
+    /// Length of the files it aims at, in bytes; files of half of that are left alone. Also about what a round holds in
+    /// memory of its inputs (compressed), and once more of its output.
+    pub target_bytes: u64,
+    /// Most files that are replaced in a round.
+    pub files_max: usize,
+    /// Most bytes of files that are replaced in a round.
+    pub bytes_max: u64,
+    /// Most bytes of decoded rows that a merge holds, shared by its inputs; a single row may be longer than its share.
+    pub decoded_bytes_max: usize,
+}
+
+impl Default for CompactionLimits {
+    fn default() -> Self {
+        let mib = 1 << 20;
+        Self { target_bytes: 128 * mib, files_max: 256, bytes_max: 256 * mib, decoded_bytes_max: 64 << 20 }
+    }
+}
+
+/// What a round did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Files that were replaced.
+    pub files_before: usize,
+    /// Files in their place.
+    pub files_after: usize,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of the replaced files.
+    pub bytes_before: u64,
+    /// Bytes of the files in their place.
+    pub bytes_after: u64,
+    /// Most bytes of decoded rows that were in memory at a time.
+    pub decoded_bytes_peak: usize,
+}
+
+impl Lake {
+    /// Replaces small files by longer ones, once; `None` when there is nothing to gain. Decoding and encoding are work for
+    /// a thread of its own. A dropped call leaves files that no snapshot names.
+    ///
+    /// # Errors
+    /// [`LakeError::Overtaken`] when another commit came first and [`LakeError::Fenced`]: nothing is changed.
+    /// [`LakeError::NotCompactable`] for a table that others have given deletes, or a catalog without [`Updates`].
+    /// [`LakeError::Iceberg`] may mean unknown: the next round sees what is the case.
+    pub async fn compact(&self, limits: &CompactionLimits, epoch: Epoch) -> Result<Option<Compacted>, LakeError> {
+        let without = || LakeError::NotCompactable("the catalog takes no updates of ours".to_owned());
+        let updates = self.updates.as_deref().ok_or_else(without)?;
+        let table = self.load().await?;
+        publish::fence(&table, epoch)?;
+        let groups = pick::groups(live::small_files(&table, limits.target_bytes / 2).await?, limits);
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        let written = Written::new(&table);
+        let (round, added) = match merged(&table, &groups, limits, &written).await {
+            Ok(done) => done,
+            Err(error) => return Err(written.remove_after(error).await),
+        };
+        let replaced = groups.iter().flat_map(|group| &group.files).map(|file| file.path.clone()).collect();
+        let next = match Replacement::new(&table, replaced, added, &written).snapshot().await {
+            Ok(next) => next,
+            Err(error) => return Err(written.remove_after(error).await),
+        };
+        self.publish(updates, &next, epoch, &written).await?;
+        Ok(Some(round))
+    }
+}
+
+/// The new files of all groups, and what they are.
+async fn merged(
+    table: &Table,
+    groups: &[Group],
+    limits: &CompactionLimits,
+    written: &Written,
+) -> Result<(Compacted, Vec<DataFile>), LakeError> {
+    let (mut round, mut added) = (Compacted::default(), Vec::new());
+    for group in groups {
+        let (files, decoded_bytes) = rewrite(table, group, limits, written).await?;
+        round.files_before += group.files.len();
+        round.bytes_before += group.bytes();
+        round.files_after += files.len();
+        round.bytes_after += files.iter().map(DataFile::file_size_in_bytes).sum::<u64>();
+        round.rows += same_rows(group, &files)?;
+        round.decoded_bytes_peak = round.decoded_bytes_peak.max(decoded_bytes);
+        added.extend(files);
+    }
+    Ok((round, added))
+}
+
+async fn rewrite(
+    table: &Table,
+    group: &Group,
+    limits: &CompactionLimits,
+    written: &Written,
+) -> Result<(Vec<DataFile>, usize), LakeError> {
+    let target_bytes = usize::try_from(limits.target_bytes).unwrap_or(usize::MAX);
+    let mut rows = Merge::open(table, &group.files, limits.decoded_bytes_max).await?;
+    let mut writer = parquet(table, group.partition.clone(), target_bytes, written.clone(), written.names()).await?;
+    while let Some(slice) = rows.next().await? {
+        writer.write(slice).await?;
+    }
+    Ok((writer.close().await?, rows.decoded_bytes_peak()))
+}
+
+/// What the manifests say of the replaced files must be true of the new ones: rows are never lost by a merge.
+fn same_rows(group: &Group, files: &[DataFile]) -> Result<u64, LakeError> {
+    let (before, after) = (group.rows(), files.iter().map(DataFile::record_count).sum::<u64>());
+    if before == after {
+        return Ok(after);
+    }
+    let first = group.files.first().map_or("", |file| file.path.as_str());
+    Err(LakeError::NotCompactable(format!("{after} rows were read of {before} in {} files, {first} first", group.files.len())))
+}

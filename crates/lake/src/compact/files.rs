@@ -1,0 +1,74 @@
+//! The files of a round, data and metadata: their names are noted before they are made, so that they can be removed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use iceberg::io::{FileIO, OutputFile};
+use iceberg::spec::PartitionKey;
+use iceberg::table::Table;
+use iceberg::writer::file_writer::location_generator::{FileNameGenerator, LocationGenerator};
+use uuid::Uuid;
+
+use crate::LakeError;
+use crate::paths::Folders;
+
+/// What a round has written. Names hold the round's UUID: no file of another can be among them.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    folders: Folders,
+    io: FileIO,
+    round: Uuid,
+    paths: Arc<Mutex<Vec<String>>>,
+}
+
+impl Written {
+    pub(super) fn new(table: &Table) -> Self {
+        let folders = Folders(table.metadata().location().to_owned());
+        Self { folders, io: table.file_io().clone(), round: Uuid::now_v7(), paths: Arc::default() }
+    }
+
+    /// Names of data files; the archiver's begin with a number.
+    pub(super) fn names(&self) -> Names {
+        Names(self.clone())
+    }
+
+    /// A new file of metadata.
+    pub(super) fn metadata(&self, kind: &str) -> Result<OutputFile, LakeError> {
+        let count = self.paths().len();
+        let path = format!("{}/metadata/{kind}-{}-{count}.avro", self.folders.0.trim_end_matches('/'), self.round);
+        Ok(self.io.new_output(self.noted(path))?)
+    }
+
+    fn noted(&self, path: String) -> String {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).push(path.clone());
+        path
+    }
+
+    pub(super) fn paths(&self) -> Vec<String> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Removes all of it: only for a round that is no part of any snapshot, and never will be.
+    pub(super) async fn remove_after(&self, error: LakeError) -> LakeError {
+        for path in self.paths() {
+            if let Err(error) = self.io.delete(&path).await {
+                tracing::warn!(path, %error, "a file of a compaction that did not happen stays, as an orphan");
+            }
+        }
+        error
+    }
+}
+
+impl LocationGenerator for Written {
+    fn generate_location(&self, key: Option<&PartitionKey>, file: &str) -> String {
+        self.noted(self.folders.generate_location(key, file))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Names(Written);
+
+impl FileNameGenerator for Names {
+    fn generate_file_name(&self) -> String {
+        format!("compacted-{}-{}.parquet", self.0.round, self.0.paths().len())
+    }
+}
