@@ -1,6 +1,7 @@
 //! A REST catalog: Lakekeeper, Polaris, Nessie, R2 Data Catalog and whatever else speaks Iceberg's REST interface.
 
 mod renewing;
+mod updates;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use iceberg::{Catalog, CatalogBuilder, Error, ErrorKind, Result};
 use iceberg_catalog_rest::{REST_CATALOG_PROP_URI, REST_CATALOG_PROP_WAREHOUSE, RestCatalogBuilder};
 use reqwest::Client;
 
-use crate::Secret;
 use crate::storage::Files;
+use crate::{Secret, Updates};
 
 /// Who we are to the catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,11 +59,22 @@ pub struct Settings {
 /// # Errors
 /// When the settings cannot be used.
 pub async fn catalog(settings: &Settings, files: &Files) -> Result<Arc<dyn Catalog>> {
-    let client = Client::builder().timeout(settings.request_timeout).connect_timeout(settings.connect_timeout).build();
-    let client = client.map_err(|error| Error::new(ErrorKind::Unexpected, "catalog: no HTTP client").with_source(error))?;
-    let builder = RestCatalogBuilder::default().with_client(client).with_storage_factory(files.factory());
+    let builder = RestCatalogBuilder::default().with_client(client(settings)?).with_storage_factory(files.factory());
     let inner = builder.load("watershed", properties(settings)).await?;
     Ok(Arc::new(renewing::Renewing { inner, renews: matches!(settings.login, Login::Client { .. }) }))
+}
+
+/// The way into the same catalog for compaction ([`crate::Lake::with_updates`]).
+///
+/// # Errors
+/// When the settings cannot be used.
+pub fn updates(settings: &Settings) -> Result<Arc<dyn Updates>> {
+    Ok(Arc::new(updates::RestUpdates { client: client(settings)?, settings: settings.clone() }))
+}
+
+fn client(settings: &Settings) -> Result<Client> {
+    let client = Client::builder().timeout(settings.request_timeout).connect_timeout(settings.connect_timeout).build();
+    client.map_err(|error| Error::new(ErrorKind::Unexpected, "catalog: no HTTP client").with_source(error))
 }
 
 fn properties(settings: &Settings) -> HashMap<String, String> {

@@ -86,12 +86,12 @@ impl<'a> Replacement<'a> {
         let (mut kept, mut anew) = (Vec::new(), Manifests::new(self.table, self.written, id));
         for manifest in live::manifests(self.table).await? {
             let entries = manifest.load_manifest(self.table.file_io()).await?;
-            let mut alive = entries.entries().iter().filter(|entry| entry.is_alive());
+            let alive = entries.entries().iter().filter(|entry| entry.is_alive());
             if !alive.clone().any(|entry| self.replaced.contains(entry.file_path())) {
                 kept.push(manifest);
                 continue;
             }
-            while let Some(entry) = alive.next() {
+            for entry in alive {
                 if self.replaced.remove(entry.file_path()) {
                     changes.removed(entry.data_file());
                     anew.deleted(entry).await?;
