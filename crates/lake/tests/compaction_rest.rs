@@ -1,0 +1,99 @@
+//! Compaction by way of a real REST catalog over a real S3 server, with a login, while answers are lost; PyIceberg reads
+//! what comes of it.
+
+#[path = "support/proxy.rs"]
+mod proxy;
+#[path = "support/servers.rs"]
+mod servers;
+#[path = "support/lake.rs"]
+mod support;
+
+use std::time::Duration;
+
+use serde_json::json;
+use watershed_lake::storage::Files;
+use watershed_lake::{CompactionLimits, Lake, LakeError, rest};
+use watershed_schema::{Epoch, ShardId};
+
+use proxy::{Asked, Fault, Proxy};
+use servers::{BUCKET, Moto, Rustberg, pyiceberg};
+use support::{request, rows, rows_in};
+
+const EPOCH: Epoch = Epoch(1);
+const RUNS: u64 = 5;
+
+async fn lake(moto: &Moto, rest: &Proxy) -> Lake {
+    let settings = rest::Settings {
+        uri: format!("http://{}/", rest.address),
+        warehouse: Some(format!("s3://{BUCKET}/rest")),
+        prefix: None,
+        login: rest::Login::None,
+        vended: false,
+        request_timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(10),
+    };
+    let catalog = rest::catalog(&settings, &Files::new(moto.s3())).await.expect("a catalog");
+    Lake::open(catalog).await.expect("opens").with_updates(rest::updates(&settings).expect("a way in"))
+}
+
+/// A commit that does what it says it did not, once.
+fn one_lost_answer() -> impl FnMut(&Asked) -> Option<Fault> + Send {
+    let mut left = Some(Fault::Applied(500));
+    move |asked| if asked.method == "POST" && asked.path.ends_with("/tables/events") { left.take() } else { None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_catalog_takes_a_compaction_once() {
+    let moto = Moto::start();
+    let rustberg = Rustberg::start(&moto);
+    let rest = Proxy::start(rustberg.address, |_| None).await;
+    let lake = lake(&moto, &rest).await;
+    for run in 0..RUNS {
+        let ours = request(&lake, &rows(ShardId(0), (1 + run * 4, 5 + run * 4), "log"), EPOCH).await;
+        lake.commit(&ours).await.expect("commits");
+    }
+    let watermark = lake.watermark().await.expect("reads");
+    rest.plan(one_lost_answer());
+    let done = lake.compact(&CompactionLimits::default(), EPOCH).await.expect("compacts").expect("something");
+    assert_eq!((done.files_before, done.files_after, done.rows), (5, 1, RUNS * 4));
+    assert_eq!(rest.injected().values().sum::<usize>(), 1, "an answer was lost");
+    assert_eq!((rows_in(&lake).await, lake.watermark().await.expect("reads")), (RUNS * 4, watermark));
+    let seen = pyiceberg(json!({"type": "rest", "uri": format!("http://{}", rustberg.address)}), Some(&moto));
+    let count = json!(RUNS * 4);
+    assert_eq!((&seen["rows"], &seen["ids"], &seen["places"]), (&count, &count, &count), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_catalog_refuses_a_compaction_that_is_overtaken() {
+    let moto = Moto::start();
+    let rustberg = Rustberg::start(&moto);
+    let rest = Proxy::start(rustberg.address, |_| None).await;
+    let lake = lake(&moto, &rest).await;
+    for run in 0..2 {
+        let ours = request(&lake, &rows(ShardId(0), (1 + run * 4, 5 + run * 4), "log"), EPOCH).await;
+        lake.commit(&ours).await.expect("commits");
+    }
+    // The compaction's commit waits at the proxy until another one is through.
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (asked, mut seen) = tokio::sync::mpsc::channel(1);
+    let mut held = Some(Fault::Held(std::sync::Arc::clone(&gate)));
+    rest.plan(move |request: &Asked| {
+        let is_commit = request.method == "POST" && request.path.ends_with("/tables/events");
+        let fault = if is_commit { held.take() } else { None };
+        if fault.is_some() {
+            asked.try_send(()).expect("the first");
+        }
+        fault
+    });
+    let limits = CompactionLimits::default();
+    let (lost, ()) = tokio::join!(lake.compact(&limits, EPOCH), async {
+        seen.recv().await.expect("it comes");
+        let rival = request(&lake, &rows(ShardId(1), (1, 4), "log"), EPOCH).await;
+        lake.commit(&rival).await.expect("commits");
+        gate.add_permits(1);
+    });
+    assert!(matches!(lost, Err(LakeError::Overtaken)), "{lost:?}");
+    assert_eq!(rows_in(&lake).await, 11);
+    lake.compact(&limits, EPOCH).await.expect("compacts").expect("something");
+    assert_eq!(rows_in(&lake).await, 11);
+}
