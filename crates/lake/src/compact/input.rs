@@ -14,15 +14,17 @@ use iceberg::io::FileMetadata;
 use iceberg::table::Table;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 use parquet::arrow::async_reader::{ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder};
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::live::LiveFile;
 use crate::LakeError;
 
 /// Most rows of a batch.
 const BATCH_ROWS_MAX: usize = 1_024;
-/// Columns take more room than what Parquet says of their pages: offsets, validity, and texts that it keeps once.
-const DECODED_TO_ENCODED: usize = 2;
+/// What a value takes beside its text or number: offset, validity.
+const VALUE_BYTES: i64 = 8;
+/// Buffers grow by doubling.
+const GROWTH: usize = 2;
 
 pub(super) struct Input {
     stream: ParquetRecordBatchStream<ArrowFileReader>,
@@ -75,11 +77,16 @@ impl Input {
 
 /// Rows that are about so many bytes, by what the file says of itself.
 fn batch_rows(file: &ParquetMetaData, decoded_bytes: usize) -> usize {
-    let groups = file.row_groups();
-    let (bytes, rows) =
-        groups.iter().fold((0, 0), |(bytes, rows), group| (bytes + group.total_byte_size(), rows + group.num_rows()));
-    let row_bytes = usize::try_from(bytes / rows.max(1)).unwrap_or(0) * DECODED_TO_ENCODED;
+    let rows: i64 = file.row_groups().iter().map(RowGroupMetaData::num_rows).sum();
+    let columns = file.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let bytes: i64 = columns.map(|column| decoded(column) + column.num_values() * VALUE_BYTES).sum();
+    let row_bytes = usize::try_from(bytes / rows.max(1)).unwrap_or(0) * GROWTH;
     (decoded_bytes / row_bytes.max(1)).clamp(1, BATCH_ROWS_MAX)
+}
+
+/// Bytes of a column's texts, of which pages may hold one for many rows; of numbers, those of the pages.
+fn decoded(column: &ColumnChunkMetaData) -> i64 {
+    column.unencoded_byte_array_data_bytes().unwrap_or_else(|| column.uncompressed_size())
 }
 
 /// What the rows of all inputs become: the table's columns, and the keys by which it sorts.
