@@ -222,7 +222,7 @@ async fn memory_is_bounded_by_the_limit_and_not_by_the_files() {
     let done = tokio::spawn(async move { lake.compact(&limits, EPOCH).await }).await.expect("no panic");
     let done = done.expect("compacts").expect("something");
     assert_eq!((done.files_before, done.files_after, done.rows), (48, 4, 960));
-    let (peak, partition) = (done.decoded_bytes_peak, 240 * 2 * payload.len());
+    let (peak, partition) = (done.decoded_bytes_peak, 240 * payload.len());
     assert!((1 << 18..2 << 20).contains(&peak), "{peak} bytes at a time, of {partition}");
     assert_eq!(content(&world.table().await).await, before);
 }

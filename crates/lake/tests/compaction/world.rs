@@ -48,7 +48,6 @@ pub(crate) fn rows(shard: ShardId, (from, to): (u64, u64), payload: &str) -> Row
                 event.str(Column::TraceId, &format!("{:04x}", drawn % 16));
                 event.float(Column::DurationMs, 0.5 + f64::from(u32::try_from(drawn % 100).expect("small")));
             }
-            event.str(Column::LogMessage, payload);
             // A text that Parquet keeps once for many rows.
             event.str(Column::ServiceName, payload);
         });
