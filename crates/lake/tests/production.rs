@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 use watershed_lake::storage::Files;
-use watershed_lake::{CommitRequest, Lake, LakeError, Rows, StagedRange, rest};
+use watershed_lake::{CommitRequest, CompactionLimits, Lake, LakeError, Rows, StagedRange, rest};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use proxy::{Asked, Fault, Proxy};
@@ -67,7 +67,8 @@ impl World {
             request_timeout: REQUEST_MAX,
             connect_timeout: REQUEST_MAX,
         };
-        Lake::open(rest::catalog(&settings, &Files::new(s3)).await?).await
+        let lake = Lake::open(rest::catalog(&settings, &Files::new(s3)).await?).await?;
+        Ok(lake.with_updates(rest::updates(&settings)?))
     }
 
     fn calm(&self) {
@@ -256,6 +257,10 @@ async fn an_expired_token_is_renewed() {
         committed(&lake, &written(&lake, &rows(ShardId(0), (from, from + 3), "log"), Epoch(1)).await).await;
     }
     assert!(issuer.issued() > 2, "{} tokens", issuer.issued());
+    let before = issuer.issued();
+    let done = lake.compact(&CompactionLimits::default(), Epoch(1)).await.expect("compacts").expect("something");
+    assert_eq!((done.files_before, done.files_after), (3, 1));
+    assert!(issuer.issued() > before, "a commit of our own asks for a token of its own");
     let wrong = world.lake_as(rest::Login::Token(watershed_lake::Secret::new("wrong"))).await.expect_err("refused");
     assert!(wrong.to_string().contains("401"), "{wrong}");
     world.expect_once(&lake, &[(ShardId(0), 10)]).await;
