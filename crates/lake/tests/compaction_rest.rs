@@ -1,5 +1,4 @@
-//! Compaction by way of a real REST catalog over a real S3 server, with a login, while answers are lost; PyIceberg reads
-//! what comes of it.
+//! Compaction by way of a real REST catalog over a real S3 server, while answers are lost; PyIceberg reads what comes of it.
 
 #[path = "support/proxy.rs"]
 mod proxy;
@@ -36,22 +35,32 @@ async fn lake(moto: &Moto, rest: &Proxy) -> Lake {
     Lake::open(catalog).await.expect("opens").with_updates(rest::updates(&settings).expect("a way in"))
 }
 
-/// A commit that does what it says it did not, once.
-fn one_lost_answer() -> impl FnMut(&Asked) -> Option<Fault> + Send {
-    let mut left = Some(Fault::Applied(500));
-    move |asked| if asked.method == "POST" && asked.path.ends_with("/tables/events") { left.take() } else { None }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rest_catalog_takes_a_compaction_once() {
+/// A table of so many small files, behind a proxy that does nothing yet.
+async fn archived(runs: u64) -> (Moto, Rustberg, Proxy, Lake) {
     let moto = Moto::start();
     let rustberg = Rustberg::start(&moto);
     let rest = Proxy::start(rustberg.address, |_| None).await;
     let lake = lake(&moto, &rest).await;
-    for run in 0..RUNS {
+    for run in 0..runs {
         let ours = request(&lake, &rows(ShardId(0), (1 + run * 4, 5 + run * 4), "log"), EPOCH).await;
         lake.commit(&ours).await.expect("commits");
     }
+    (moto, rustberg, rest, lake)
+}
+
+fn is_commit(asked: &Asked) -> bool {
+    asked.method == "POST" && asked.path.ends_with("/tables/events")
+}
+
+/// A commit that does what it says it did not, once.
+fn one_lost_answer() -> impl FnMut(&Asked) -> Option<Fault> + Send {
+    let mut left = Some(Fault::Applied(500));
+    move |asked| if is_commit(asked) { left.take() } else { None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_catalog_takes_a_compaction_once() {
+    let (moto, rustberg, rest, lake) = archived(RUNS).await;
     let watermark = lake.watermark().await.expect("reads");
     rest.plan(one_lost_answer());
     let done = lake.compact(&CompactionLimits::default(), EPOCH).await.expect("compacts").expect("something");
@@ -65,21 +74,13 @@ async fn a_rest_catalog_takes_a_compaction_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rest_catalog_refuses_a_compaction_that_is_overtaken() {
-    let moto = Moto::start();
-    let rustberg = Rustberg::start(&moto);
-    let rest = Proxy::start(rustberg.address, |_| None).await;
-    let lake = lake(&moto, &rest).await;
-    for run in 0..2 {
-        let ours = request(&lake, &rows(ShardId(0), (1 + run * 4, 5 + run * 4), "log"), EPOCH).await;
-        lake.commit(&ours).await.expect("commits");
-    }
+    let (_moto, _rustberg, rest, lake) = archived(2).await;
     // The compaction's commit waits at the proxy until another one is through.
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
     let (asked, mut seen) = tokio::sync::mpsc::channel(1);
     let mut held = Some(Fault::Held(std::sync::Arc::clone(&gate)));
     rest.plan(move |request: &Asked| {
-        let is_commit = request.method == "POST" && request.path.ends_with("/tables/events");
-        let fault = if is_commit { held.take() } else { None };
+        let fault = if is_commit(request) { held.take() } else { None };
         if fault.is_some() {
             asked.try_send(()).expect("the first");
         }

@@ -31,7 +31,8 @@ pub const TOPIC_CHARS_MAX: usize = 256;
 /// Most segments of a topic.
 pub const TOPIC_SEGMENTS_MAX: usize = 10;
 /// Event ids remembered per shard to recognise a retry, at least half of them: two hash tables of 2¹⁹ places that are seven
-/// eighths full. A million would need twice the memory, and sixteen shards of it fill a gigabyte.
+/// eighths full. A million would need tables
+/// of twice the size: half a gigabyte for sixteen shards.
 pub const DEDUPE_IDS_MAX: usize = 2 * (1 << 19) / 8 * 7;
 /// How far in the future an event's own time may lie, microseconds (24 h).
 pub const FUTURE_MICROS_MAX: i64 = 24 * 3600 * 1_000_000;

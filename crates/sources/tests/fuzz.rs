@@ -1,5 +1,5 @@
-//! Every source of the registry, and gRPC, under damaged requests: no panic, no reject without a reason, no batch beyond its limits,
-//! nothing stored that a reader could not decode, and the same answer for the same bytes.
+//! Every source of the registry, and gRPC, under damaged requests: no panic, no reject without a reason, no batch beyond
+//! its limits, nothing stored that a reader could not decode, and the same answer for the same bytes.
 //!
 //! A fixed number of rounds by default; `WATERSHED_FUZZ_SECONDS=300` runs each source for so long.
 
@@ -30,8 +30,8 @@ type Outcome = Result<Transformed, InvalidRequest>;
 #[test]
 fn damaged_requests_of_every_source() {
     for source in registry::ALL {
-        let of_endpoint = |endpoint: &'static Endpoint| move |request: &[u8]| endpoint.transform(request, &context());
-        println!("{}", fuzz(source.name, &seeds(source), &source.endpoints.iter().map(of_endpoint).collect::<Vec<_>>()));
+        let door = |endpoint: &'static Endpoint| (endpoint.path, move |request: &[u8]| endpoint.transform(request, &context()));
+        println!("{}", fuzz(source.name, &seeds(source), &source.endpoints.iter().map(door).collect::<Vec<_>>()));
     }
 }
 
@@ -41,17 +41,17 @@ fn damaged_native_batches() {
     let batch = |source: &Source| source.endpoints[0].transform(source.example.as_bytes(), &context()).ok()?.batch;
     let seeds: Vec<Vec<u8>> = registry::ALL.iter().filter_map(batch).map(|batch| batch.body().to_vec()).collect();
     assert!(seeds.len() >= registry::ALL.len() - 1, "only OTLP's example is for a reader alone");
-    println!("{}", fuzz("gRPC", &seeds, &[|request: &[u8]| native::transform(request, &context())]));
+    println!("{}", fuzz("gRPC", &seeds, &[("Publish", |request: &[u8]| native::transform(request, &context()))]));
 }
 
-fn fuzz(name: &str, seeds: &[Vec<u8>], doors: &[impl Fn(&[u8]) -> Outcome]) -> String {
+fn fuzz(name: &str, seeds: &[Vec<u8>], doors: &[(&str, impl Fn(&[u8]) -> Outcome)]) -> String {
     #[expect(clippy::disallowed_methods, reason = "how long a test runs is no setting of the product")]
     let seconds = std::env::var("WATERSHED_FUZZ_SECONDS").ok().map(|text| text.parse().unwrap());
     let mut random = Random::new(0x5eed);
     let (began, mut rounds, mut taken) = (Instant::now(), 0, 0);
     while seconds.map_or(rounds < ROUNDS, |seconds| began.elapsed() < Duration::from_secs(seconds)) {
-        let door = &doors[pick(&mut random, doors.len())];
-        taken += usize::from(check(name, door, &damaged(seeds, &mut random)));
+        let (path, door) = &doors[pick(&mut random, doors.len())];
+        taken += usize::from(check(&format!("{name} {path}"), door, &damaged(seeds, &mut random)));
         rounds += 1;
     }
     assert!(taken > 0, "{name}: all that is sent is refused");
