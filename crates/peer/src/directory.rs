@@ -46,6 +46,16 @@ impl Directory {
     pub(crate) async fn remove(&self, node: NodeId) {
         let mut changes = self.changes.lock().await;
         changes.nodes.insert(node);
+        self.end(node).await;
+    }
+
+    /// Ends the peer, which may come back.
+    pub(crate) async fn forget(&self, node: NodeId) {
+        let _unchanged = self.changes.lock().await;
+        self.end(node).await;
+    }
+
+    async fn end(&self, node: NodeId) {
         let gone = self.peers.write().unwrap_or_else(PoisonError::into_inner).remove(&node);
         if let Some(peer) = gone {
             peer.stop().await;

@@ -97,6 +97,11 @@ impl Fabric {
         self.home.directory.remove(node).await;
     }
 
+    /// Ends what there is with a node: it is dialled no more, and may come back.
+    pub async fn forget_peer(&self, node: NodeId) {
+        self.home.directory.forget(node).await;
+    }
+
     /// Connects to whoever answers at an address, and says who it is when the session is up. From then on the node is
     /// dialled at the address that it advertises.
     ///

@@ -51,10 +51,10 @@ impl FabricPeers {
         Ok(())
     }
 
-    /// Nodes that asked for a number and went.
+    /// Nodes that asked for a number and went. One that is only just coming looks the same: it must be able to ask again.
     async fn forget_guests(&self) {
         for guest in self.fabric.peers().iter().filter(|peer| peer.node.0 >= NAMELESS && peer.session.is_none()) {
-            self.fabric.remove_peer(guest.node).await;
+            self.fabric.forget_peer(guest.node).await;
         }
     }
 

@@ -132,6 +132,10 @@ async fn obey(fabric: &Fabric, answers: &Answers, words: &[String]) -> String {
             fabric.remove_peer(NodeId(number(node))).await;
             "ok".to_owned()
         }
+        ["forget", node] => {
+            fabric.forget_peer(NodeId(number(node))).await;
+            "ok".to_owned()
+        }
         ["seed", address] => done(fabric.dial_seed(address).await),
         ["wait", node, millis] => {
             let deadline = Duration::from_millis(number(millis));

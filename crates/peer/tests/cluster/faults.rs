@@ -124,6 +124,14 @@ fn seeds_make_nodes_known_and_removed_nodes_stay_away() {
 }
 
 #[test]
+fn a_node_that_was_forgotten_comes_back() {
+    let (one, two) = (Node::start(1), Node::start(2));
+    assert_eq!(two.ask(&format!("seed {}", one.address())), "ok NodeId(1)");
+    one.expect("forget 2", "ok");
+    eventually(Duration::from_secs(10), "it comes back", || echo(&one, 2).starts_with("ok").then_some(()));
+}
+
+#[test]
 fn a_node_stops_and_lets_go() {
     let (one, two) = (Node::start(1), Node::start(2));
     one.knows(&two);
