@@ -4,6 +4,7 @@ mod lake;
 mod layers;
 mod security;
 mod units;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -197,6 +198,7 @@ impl Config {
         self.tenants()?;
         self.lake.catalog()?;
         self.lake.buckets()?;
+        self.lake.upkeep()?;
         Ok(self)
     }
 
