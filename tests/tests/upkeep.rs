@@ -12,7 +12,7 @@ use watershed_tests::server::Server;
 use watershed_tests::{curl, number, texts, until};
 
 const IN_HOT: &str = "SELECT count(*) FROM events WHERE _tier = 'hot'";
-const ROWS: &str = "SELECT id || trace_id || span_id || attributes || cast(_seq AS TEXT) FROM events ORDER BY 1";
+const ROWS: &str = "SELECT id || trace_id || span_id || attributes FROM events ORDER BY 1";
 const FLUSH: [&str; 2] = ["--flush-interval", "1s"];
 /// Runs that are archived one by one, and events of each.
 const RUNS: u64 = 6;
