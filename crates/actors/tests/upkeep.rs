@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use watershed_actors::{Membership, Node, Settings, Upkeep};
 use watershed_catalog::SqliteCatalog;
-use watershed_lake::{FileFilter, Lake, storage, updates_by};
+use watershed_lake::{FileFilter, Lake, SnapshotRetention, storage, updates_by};
 use watershed_schema::{BatchBuilder, Column, EventBatch, TenantId};
 
 const ROWS: u64 = 10;
@@ -110,5 +110,33 @@ async fn compaction_and_archiving_take_turns() {
     let gone = node.delete(&TenantId::default(), None).await.expect("is the committer");
     assert_eq!(gone.iter().map(|step| step.rows_removed).sum::<u64>(), 6 * ROWS);
     assert_eq!(files_and_rows(&lake).await, (0, 0));
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_old_goes_by_itself_and_snapshots_after_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let catalog = catalog(dir.path()).await;
+    let way_in = Arc::clone(&catalog);
+    let updates = updates_by(move |table, requirements, updates| {
+        let catalog = Arc::clone(&way_in);
+        async move { catalog.commit_updates(&table, requirements, updates).await.map(drop) }
+    });
+    let lake = Lake::open(catalog).await.expect("opens").with_updates(updates);
+    let second = Some(Duration::from_secs(1));
+    let upkeep = Upkeep {
+        retention: Some(Duration::from_secs(3_600)),
+        retention_interval: second,
+        snapshots: SnapshotRetention { age: Duration::ZERO, count: 1 },
+        expiry_interval: second,
+        ..Upkeep::default()
+    };
+    let node = start(dir.path(), lake.clone(), upkeep).await;
+    for run in 0..2 {
+        archived(&node, run).await;
+    }
+    until("rows of 2023 go", async || files_and_rows(&lake).await == (0, 0)).await;
+    let snapshots = async || lake.pin().await.expect("pins").table.metadata().snapshots().len();
+    until("old snapshots go", async || snapshots().await == 1).await;
     node.stop().await;
 }

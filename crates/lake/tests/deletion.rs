@@ -74,7 +74,7 @@ async fn check(doomed: &Doomed, goes: impl Fn(&Row) -> bool) {
     let stays: BTreeSet<_> = before.iter().filter(|row| !goes(row)).cloned().collect();
     assert!(!stays.is_empty() && stays.len() < before.len(), "it is about some");
     let done = delete(&world, doomed).await;
-    assert_eq!(done.rows as usize, before.len() - stays.len());
+    assert_eq!(done.rows, (before.len() - stays.len()) as u64);
     assert_eq!(rows(&world.table().await).await, stays);
     assert_eq!(world.lake.delete(doomed, &limits(), EPOCH).await.expect("looks"), None, "nothing is left of it");
     assert_eq!(world.marks().await, marks);
@@ -132,11 +132,11 @@ async fn a_round_does_as_much_as_it_may() {
     let world = archived().await;
     let before = rows(&world.table().await).await;
     let limits = CompactionLimits { files_max: 5, ..limits() };
-    let mut gone = 0;
+    let mut gone = 0_usize;
     while let Some(done) = world.lake.delete(&tenant("other"), &limits, EPOCH).await.expect("deletes") {
         assert!(done.files_before <= 5 && done.files_after == done.files_before, "{done:?}");
         assert_eq!(operation(&world).await, Operation::Overwrite);
-        gone += done.rows as usize;
+        gone += usize::try_from(done.rows).expect("small");
         assert_eq!(rows(&world.table().await).await.len(), before.len() - gone);
     }
     assert_eq!(gone, before.iter().filter(|row| row.0 == "other").count());

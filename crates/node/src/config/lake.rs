@@ -57,7 +57,7 @@ pub struct LakeConfig {
     pub compaction_target: Bytes,
     /// Memory for decoded rows in a round of compaction; the files' own bytes, as long as the target, come on top of it.
     pub compaction_memory: Bytes,
-    /// How long a snapshot that was replaced stays, with the files that only it names.
+    /// How long a snapshot that was replaced stays, with the files that only it names: longer than any query takes.
     pub snapshot_retention: Span,
     /// As many of the newest snapshots stay, whatever their age.
     pub snapshots_kept: u32,

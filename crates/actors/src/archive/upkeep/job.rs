@@ -11,7 +11,7 @@ use watershed_schema::proto::UpkeepStep;
 use super::{Next, Steps, Upkeep};
 use crate::shard::{ReadError, ShardHandle};
 
-/// For what nobody wants to be done by itself.
+/// For what nobody wants to be done by itself; a clock can count so far.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// Kinds of upkeep.
@@ -56,7 +56,7 @@ impl Job {
     }
 
     pub(super) fn interval(&self, upkeep: &Upkeep) -> Duration {
-        self.every(upkeep).unwrap_or(NEVER)
+        self.every(upkeep).unwrap_or(NEVER).min(NEVER)
     }
 
     /// Whether a commit meanwhile would be its end.
