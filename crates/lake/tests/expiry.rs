@@ -65,6 +65,20 @@ async fn old_snapshots_go_with_the_files_that_only_they_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_lives_on_in_another_manifest_stays() {
+    let world = World::new().await;
+    world.commit(OURS, (1, 3), EPOCH).await;
+    world.commit(OURS, (3, 41), EPOCH).await;
+    // Two partitions have one file each: these stay, in a manifest that was written anew.
+    let done = world.lake.compact(&CompactionLimits::default(), EPOCH).await.expect("compacts").expect("something");
+    assert_eq!((done.files_before, world.files().await.len()), (4, 4));
+    let before = content(&world.table().await).await;
+    world.lake.expire(&NOTHING, EPOCH).await.expect("expires").expect("something");
+    assert_eq!(on_disk(&world), named(&world).await);
+    assert_eq!(content(&world.table().await).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_reader_may_have_pinned_stays() {
     let world = World::new().await;
     world.commit(OURS, (1, 9), EPOCH).await;
