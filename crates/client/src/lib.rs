@@ -24,7 +24,7 @@ pub use error::Error;
 pub use query::QueryStream;
 pub use subscription::{Item, Start, Subscription};
 pub use watershed_schema::proto::{
-    DeadLetter, DescribeClusterResponse, Event, Filter, NodeStatus, Replayed, ReplicaStatus, ShardStatus, StatusResponse,
+    DeadLetter, DescribeClusterResponse, Event, Filter, NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse,
     UpkeepStep,
 };
 
