@@ -20,10 +20,10 @@ use iceberg::table::Table;
 use iceberg::writer::IcebergWriter;
 use watershed_schema::Epoch;
 
-use crate::write::parquet;
+use crate::write::{Size, parquet};
 use crate::{Lake, LakeError};
 
-pub use updates::Updates;
+pub use updates::{Updates, updates_by};
 
 use files::Written;
 use merge::Merge;
@@ -127,9 +127,9 @@ async fn rewrite(
     limits: &CompactionLimits,
     written: &Written,
 ) -> Result<(Vec<DataFile>, usize), LakeError> {
-    let target_bytes = usize::try_from(limits.target_bytes).unwrap_or(usize::MAX);
+    let size = Size { rows: group.rows(), target_bytes: usize::try_from(limits.target_bytes).unwrap_or(usize::MAX) };
     let mut rows = Merge::open(table, &group.files, limits.decoded_bytes_max).await?;
-    let mut writer = parquet(table, group.partition.clone(), target_bytes, written.clone(), written.names()).await?;
+    let mut writer = parquet(table, group.partition.clone(), size, written.clone(), written.names()).await?;
     while let Some(slice) = rows.next().await? {
         writer.write(slice).await?;
     }
