@@ -8,6 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 use watershed_schema::{EventBatch, limits, proto};
 
 use crate::ClusterAdmin;
+use crate::lake::LakeReader;
 use crate::services::cluster_service_client::ClusterServiceClient;
 use crate::services::ingest_service_client::IngestServiceClient;
 use crate::services::lake_service_client::LakeServiceClient;
@@ -232,6 +233,12 @@ impl Client {
     pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<proto::Replayed>, Error> {
         let request = proto::ReplayDeadLettersRequest { names };
         Ok(self.lake_service().replay_dead_letters(request).await?.into_inner().replayed)
+    }
+
+    /// What is in the lake.
+    #[must_use]
+    pub fn lake(&self) -> LakeReader {
+        LakeReader::new(self.lake_service())
     }
 
     /// What the cluster is made of, and changes of it.

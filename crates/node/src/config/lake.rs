@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use watershed_lake::Secret;
 use watershed_lake::rest::{self, Login};
 use watershed_lake::storage::{Keys, S3};
+use watershed_lake::{CACHE_BYTES_DEFAULT, Partitioning, Secret, UnknownPartitioning};
 
-use super::{ConfigError, Span, range};
+use super::{Bytes, ConfigError, Span, range};
 
 /// Settings of the lake; empty text means not set. `WATERSHED_LAKE_URI` is `uri`, `WATERSHED_LAKE_S3_REGION` is `s3.region`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +48,10 @@ pub struct LakeConfig {
     pub request_timeout: Span,
     /// REST: longest time until a connection stands.
     pub connect_timeout: Span,
+    /// What one partition holds: `hour`, `day` or `month` of `timestamp`. Another word than before holds for new files.
+    pub partition: String,
+    /// Memory for metadata, footers and bloom filters of files that were read; 0 keeps none.
+    pub cache: Bytes,
     /// S3 and what speaks like it.
     pub s3: S3Config,
 }
@@ -107,6 +111,8 @@ impl Default for LakeConfig {
             vended_credentials: false,
             request_timeout: Span::from_secs(30),
             connect_timeout: Span::from_secs(5),
+            partition: Partitioning::default().word().to_owned(),
+            cache: Bytes(CACHE_BYTES_DEFAULT),
             s3: S3Config::default(),
         }
     }
@@ -158,6 +164,11 @@ impl LakeConfig {
     /// Whether it is this node's own.
     pub(crate) fn is_in_the_data_folder(&self) -> Result<bool, ConfigError> {
         Ok(matches!(self.catalog()?, Catalog::Sqlite(_)) && self.dir.is_empty())
+    }
+
+    /// How the table is partitioned.
+    pub(crate) fn partitioning(&self) -> Result<Partitioning, ConfigError> {
+        self.partition.parse().or_else(|unknown: UnknownPartitioning| range("lake.partition", &unknown.to_string()))
     }
 
     /// How buckets are reached.
@@ -323,7 +334,8 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let config = parsed(text);
-        config.catalog().map(drop).and_then(|()| config.buckets().map(drop)).unwrap_err().to_string()
+        let whole = config.catalog().map(drop).and_then(|()| config.buckets().map(drop));
+        whole.and_then(|()| config.partitioning().map(drop)).unwrap_err().to_string()
     }
 
     #[test]
@@ -368,6 +380,7 @@ mod tests {
             ("catalog = \"rest\"\nuri = \"https://x\"\ntoken = \"t\"\nclient_id = \"a\"\nclient_secret = \"b\"", "lake.token"),
             ("catalog = \"rest\"\nuri = \"https://x\"\ntoken_file = \"/nowhere\"", "lake.token_file"),
             ("token = \"t\"\ntoken_file = \"/nowhere\"", "lake.token_file"),
+            ("partition = \"week\"", "lake.partition"),
             ("[s3]\naccess_key_id = \"a\"", "lake.s3.secret_access_key"),
             ("[s3]\nrequests = 0", "lake.s3.requests"),
             ("[s3]\nretry_timeout = \"10m\"", "lake.s3.retry_timeout"),

@@ -1,13 +1,17 @@
-//! `LakeService`: what the lake refused, and once more.
+//! `LakeService`: what is in the lake, what it refused, and once more.
+
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 use watershed_actors::Node;
 use watershed_client::services::lake_service_server::LakeService;
+use watershed_lake::Lake;
 use watershed_schema::proto;
 
+use super::lake_contents as contents;
 use crate::refusal::Refusal;
 
-pub(super) struct Keeper(pub(super) Node);
+pub(super) struct Keeper(pub(super) Node, pub(super) Option<Arc<Lake>>);
 
 #[tonic::async_trait]
 impl LakeService for Keeper {
@@ -25,5 +29,23 @@ impl LakeService for Keeper {
     ) -> Result<Response<proto::ReplayDeadLettersResponse>, Status> {
         let replayed = self.0.replay_dead_letters(request.into_inner().names).await.map_err(Refusal::Unavailable)?;
         Ok(Response::new(proto::ReplayDeadLettersResponse { replayed }))
+    }
+
+    async fn list_snapshots(
+        &self,
+        _: Request<proto::ListSnapshotsRequest>,
+    ) -> Result<Response<proto::ListSnapshotsResponse>, Status> {
+        Ok(Response::new(contents::snapshots(self.1.as_deref()).await?))
+    }
+
+    async fn list_files(&self, request: Request<proto::ListFilesRequest>) -> Result<Response<proto::ListFilesResponse>, Status> {
+        Ok(Response::new(contents::files(self.1.as_deref(), request.into_inner()).await?))
+    }
+
+    async fn describe_lake(
+        &self,
+        request: Request<proto::DescribeLakeRequest>,
+    ) -> Result<Response<proto::DescribeLakeResponse>, Status> {
+        Ok(Response::new(contents::partitions(self.1.as_deref(), &request.into_inner()).await?))
     }
 }

@@ -11,13 +11,16 @@ use crate::Config;
 use crate::config::Catalog;
 
 pub(super) async fn open(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
-    let files = Files::new(config.lake.buckets()?);
+    let files = Files::new(config.lake.buckets()?).with_cache(config.lake.cache.0);
     let catalog = match config.lake.catalog()? {
         Catalog::None => return Ok(None),
         Catalog::Rest(settings) => rest::catalog(&settings, &files).await?,
         Catalog::Sqlite(warehouse) => Arc::new(embedded(&folder(config)?, warehouse, &files).await?),
     };
-    Ok(Some(Arc::new(Lake::open(catalog).await?.with_files(files))))
+    let by = config.lake.partitioning()?;
+    let lake = Lake::open_by(catalog, by).await?.with_files(files);
+    lake.partition_by(by).await?;
+    Ok(Some(Arc::new(lake)))
 }
 
 fn folder(config: &Config) -> std::io::Result<PathBuf> {
