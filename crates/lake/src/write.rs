@@ -90,17 +90,25 @@ pub(crate) struct Size {
     pub(crate) target_bytes: usize,
 }
 
+/// Who does not know the rows: filters begin long and are folded when they are written.
+impl From<usize> for Size {
+    fn from(target_bytes: usize) -> Self {
+        Self { rows: u64::MAX, target_bytes }
+    }
+}
+
 /// A writer of Parquet files of one partition of the default spec.
 pub(crate) async fn parquet(
     table: &Table,
     partition: Struct,
-    size: Size,
+    size: impl Into<Size>,
     folders: impl LocationGenerator,
     names: impl FileNameGenerator,
 ) -> Result<impl IcebergWriter, LakeError> {
     let metadata = table.metadata();
     let (spec, schema) = (metadata.default_partition_spec(), metadata.current_schema());
     let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), partition);
+    let size = size.into();
     let columns = ParquetWriterBuilder::new(encoding::settings(size.rows), Arc::clone(schema));
     let files = RollingFileWriterBuilder::new(columns, size.target_bytes, table.file_io().clone(), folders, names);
     Ok(DataFileWriterBuilder::new(files).build(Some(key)).await?)
