@@ -27,4 +27,4 @@ pub use node::{Membership, Node, Settings, StartError};
 pub use operator::Operator;
 pub use peers::{Alone, Ask, Peers, Question};
 pub use shard::{AppendError, Appended, Page, ReadError, Replica, ShardHandle};
-pub use subscriber::{Cursor, Step, Subscriber};
+pub use subscriber::{Cursor, Filter, FilterError, OnLag, Step, Subscriber};

@@ -22,7 +22,7 @@ use crate::operator::Operator;
 use crate::peers::Alone;
 use crate::route::Route;
 use crate::shard::{AppendError, Appended, Opening, ReadError, Replica, ShardHandle, ShardSettings};
-use crate::subscriber::{Cursor, Subscriber};
+use crate::subscriber::{Cursor, Filter, Hub, OnLag, Subscriber};
 use crate::supervisor::{self, Supervisor};
 use crate::tick::{Now, Tick as _};
 use crate::{Budget, Gateway, Peers, Permit};
@@ -128,6 +128,7 @@ struct Inner {
     operator: Operator,
     shards: Arc<Shards>,
     ingest: Ingest,
+    hub: Hub,
     archiver: Option<ArchiverHandle>,
     supervisor: ActorRef<supervisor::Message>,
     failed: watch::Receiver<Option<String>>,
@@ -170,8 +171,9 @@ impl Node {
             }
             None => None,
         };
+        let hub = Hub::start(shards.handles.clone(), supervisor.get_cell()).await?;
         let ingest = Ingest::start(settings.ingest_actors, &shards, &supervisor.get_cell()).await?;
-        let inner = Inner { gateway, control, keeper, controller, operator, shards, ingest, archiver, supervisor, failed };
+        let inner = Inner { gateway, control, keeper, controller, operator, shards, ingest, hub, archiver, supervisor, failed };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -243,12 +245,12 @@ impl Node {
         self.inner.ingest.run(decode, permit).await
     }
 
-    /// Starts a subscriber actor at these cursors, one for each shard that is to be followed.
+    /// A stream of a tenant's events from these cursors on, one for each shard that is to be followed.
     ///
-    /// # Errors
-    /// [`StartError::Actor`].
-    pub async fn subscribe(&self, tenant: TenantId, cursors: Vec<Cursor>) -> Result<Subscriber, StartError> {
-        Ok(Subscriber::start(self.shards().to_vec(), tenant, cursors).await?)
+    /// `filter` says what is worth waking it for: steps hold other events, too.
+    #[must_use]
+    pub fn subscribe(&self, tenant: TenantId, filter: Arc<Filter>, on_lag: OnLag, cursors: &[Cursor]) -> Subscriber {
+        Subscriber::new(self.inner.hub.clone(), self.shards(), (tenant, filter, on_lag), cursors)
     }
 
     /// Archives everything that is committed now and waits for the snapshot. `false`: it could not, now.
@@ -296,6 +298,7 @@ impl Node {
     /// Finishes what is in flight and ends every actor; what is committed and not archived stays in the log.
     pub async fn stop(&self) {
         self.inner.ingest.stop().await;
+        self.inner.hub.stop().await;
         if let Some(archiver) = &self.inner.archiver {
             archiver.stop().await;
         }

@@ -14,7 +14,7 @@ use crate::services::ingest_service_client::IngestServiceClient;
 use crate::services::lake_service_client::LakeServiceClient;
 use crate::services::query_service_client::QueryServiceClient;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
-use crate::{Error, Filter, QueryStream, Start, Subscription};
+use crate::{Error, Filter, OnLag, QueryStream, Start, Subscription};
 
 /// Largest message either way, bytes: a full batch fits.
 pub const MESSAGE_BYTES_MAX: usize = limits::BATCH_BYTES_MAX;
@@ -162,9 +162,15 @@ impl Client {
     /// ```
     #[must_use]
     pub fn subscribe(&self, filter: Filter, start: Start) -> Subscription {
+        self.subscribe_with(filter, start, OnLag::CatchUp)
+    }
+
+    /// Like [`Self::subscribe`], and says what happens when the stream falls behind.
+    #[must_use]
+    pub fn subscribe_with(&self, filter: Filter, start: Start, on_lag: OnLag) -> Subscription {
         let service = SubscribeServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Subscription::new(service, filter, start)
+        Subscription::new(service, filter, start, on_lag)
     }
 
     /// Runs SQL and collects the result.

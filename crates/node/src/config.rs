@@ -3,6 +3,7 @@
 mod lake;
 mod layers;
 mod security;
+mod streams;
 mod units;
 
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use watershed_sources::redact;
 
 pub(crate) use lake::Catalog;
 pub use lake::{LakeConfig, S3Config};
+pub(crate) use streams::StreamsConfig;
 pub(crate) use units::{Bytes, Span};
 
 const ENV_PREFIX: &str = "WATERSHED_";
@@ -79,6 +81,8 @@ pub struct Config {
     pub log_format: String,
     /// What must not be stored: `[redaction]`, in the file only.
     pub redaction: redact::Settings,
+    /// What subscriptions may use: `[streams]`.
+    pub streams: StreamsConfig,
     /// Where old events go: `[lake]`.
     pub lake: LakeConfig,
 }
@@ -113,6 +117,7 @@ impl Default for Config {
             log: "info,openraft=error".to_owned(),
             log_format: "text".to_owned(),
             redaction: redact::Settings::default(),
+            streams: StreamsConfig::default(),
             lake: LakeConfig::default(),
         }
     }

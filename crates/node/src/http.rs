@@ -5,6 +5,7 @@ mod body;
 mod health;
 mod otlp;
 mod sources;
+mod stream;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -12,6 +13,7 @@ use watershed_actors::Node;
 
 use crate::drain::Drain;
 use crate::ingest::Intake;
+use crate::subscribe::Streams;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -19,10 +21,16 @@ pub(crate) struct Context {
     pub(crate) node: Node,
     pub(crate) intake: Intake,
     pub(crate) drain: Drain,
+    pub(crate) streams: Streams,
     pub(crate) metrics: PrometheusHandle,
 }
 
 /// Every route of this face.
 pub(crate) fn router(context: Context) -> Router {
-    Router::new().merge(otlp::routes()).merge(sources::routes()).merge(health::routes()).with_state(context)
+    Router::new()
+        .merge(otlp::routes())
+        .merge(sources::routes())
+        .merge(stream::routes())
+        .merge(health::routes())
+        .with_state(context)
 }

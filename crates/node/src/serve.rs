@@ -25,7 +25,7 @@ use crate::Config;
 use crate::drain::Drain;
 use crate::hot_tier::ClusterShards;
 use crate::ingest::Intake;
-use crate::subscribe::Tokens;
+use crate::subscribe::{Seats, Streams, Tokens};
 use crate::{grpc, http, telemetry};
 
 /// How long shards may take to be handed over when the node ends.
@@ -61,8 +61,11 @@ pub async fn serve(
     let drain = Drain::new();
     let tokens = Tokens::new(cluster_id::number(&node.cluster().cluster_id)?);
     let intake = Intake { node: node.clone(), redactions };
-    let http = http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), metrics };
-    let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), tokens, engine, lake };
+    let seats = Seats::new(config.streams.limits());
+    let streams = Streams { node: node.clone(), tokens, drain: drain.clone(), seats };
+    let http =
+        http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), streams: streams.clone(), metrics };
+    let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), streams, engine, lake };
     let (http, grpc) = (http::router(http), grpc::routes(&grpc)?);
     started(&listeners.started(config.data_dir.clone())?);
     let servers = Servers::spawn(listeners, grpc, http).await;
