@@ -13,6 +13,7 @@ pub(crate) fn prepare(root: &Path) -> anyhow::Result<()> {
     debian()?;
     python(root)?;
     environment(&root.join("tests/foreign/requirements-debezium.txt"), &folder.join("debezium"))?;
+    environment(&root.join("tests/foreign/requirements-readers.txt"), &folder.join("readers"))?;
     catalog(&folder.join("rustberg"))?;
     node(&root.join("tests/foreign/package.json"), &folder.join("node"))?;
     node(&root.join("tests/foreign/browser/package.json"), &folder.join("browser"))

@@ -8,6 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 use watershed_schema::{EventBatch, limits, proto};
 
 use crate::ClusterAdmin;
+use crate::lake::LakeReader;
 use crate::services::cluster_service_client::ClusterServiceClient;
 use crate::services::ingest_service_client::IngestServiceClient;
 use crate::services::lake_service_client::LakeServiceClient;
@@ -255,6 +256,12 @@ impl Client {
     pub async fn delete_rows(&self, actor: Option<&str>) -> Result<Vec<proto::UpkeepStep>, Error> {
         let request = proto::DeleteRowsRequest { actor: actor.unwrap_or_default().to_owned() };
         Ok(self.lake_service().delete_rows(request).await?.into_inner().steps)
+    }
+
+    /// What is in the lake.
+    #[must_use]
+    pub fn lake(&self) -> LakeReader {
+        LakeReader::new(self.lake_service())
     }
 
     /// What the cluster is made of, and changes of it.

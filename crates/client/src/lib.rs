@@ -15,17 +15,19 @@ mod client;
 mod cluster;
 mod continuity;
 mod error;
+mod lake;
 mod query;
 mod subscription;
 
 pub use client::{Client, MESSAGE_BYTES_MAX, Published};
 pub use cluster::ClusterAdmin;
 pub use error::Error;
+pub use lake::LakeReader;
 pub use query::QueryStream;
 pub use subscription::{Item, Start, Subscription};
 pub use watershed_schema::proto::{
-    DeadLetter, DescribeClusterResponse, Event, Filter, NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse,
-    UpkeepStep,
+    DeadLetter, DescribeClusterResponse, Event, Filter, LakeFile, LakePartition, LakeRange, LakeSnapshot, ListFilesResponse,
+    NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse, UpkeepStep,
 };
 
 /// Stubs of the services of `proto/`; the servers are there for tests and for whoever wants to stand in for us.

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use backon::Retryable;
-use iceberg::spec::{DataFile, deserialize_data_file_from_json};
 use iceberg::table::Table;
 use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use uuid::Uuid;
@@ -14,7 +13,7 @@ use watershed_schema::{Epoch, Seq, ShardId};
 
 use crate::pinned_catalog::PinnedCatalog;
 use crate::table::{COMMIT_ID, EPOCH, WATERMARK, epoch_of, watermark_of};
-use crate::{Lake, LakeError, StagedFile, Watermark, waits};
+use crate::{Lake, LakeError, StagedFile, Watermark, staged, waits};
 
 /// The files of `[from_seq, to_seq)` of a shard.
 #[derive(Clone, Debug)]
@@ -73,8 +72,10 @@ impl Lake {
 
     async fn append(&self, table: Table, request: &CommitRequest, next: &Watermark) -> Result<Table, LakeError> {
         let marks = marks(request, next)?;
+        let staged = request.ranges.iter().flat_map(|range| &range.files).chain(&request.replayed);
+        let (table, files) = staged::under_one_spec(table, staged)?;
         let transaction = Transaction::new(&table);
-        let append = transaction.fast_append().with_check_duplicate(false).add_data_files(files(&table, request)?);
+        let append = transaction.fast_append().with_check_duplicate(false).add_data_files(files);
         let transaction = append.set_snapshot_properties(marks.clone()).apply(transaction)?;
         let properties = transaction.update_table_properties();
         let properties = marks.into_iter().fold(properties, |action, (key, value)| action.set(key, value));
@@ -120,13 +121,4 @@ fn marks(request: &CommitRequest, next: &Watermark) -> Result<HashMap<String, St
         (EPOCH.to_owned(), request.epoch.to_string()),
         (COMMIT_ID.to_owned(), request.commit_id.to_string()),
     ]))
-}
-
-fn files(table: &Table, request: &CommitRequest) -> Result<Vec<DataFile>, LakeError> {
-    let metadata = table.metadata();
-    let (spec, kind, schema) =
-        (metadata.default_partition_spec_id(), metadata.default_partition_type(), metadata.current_schema());
-    let read = |file: &StagedFile| deserialize_data_file_from_json(&file.0, spec, kind, schema);
-    let staged = request.ranges.iter().flat_map(|range| &range.files);
-    Ok(staged.chain(&request.replayed).map(read).collect::<Result<_, _>>()?)
 }

@@ -21,7 +21,7 @@ use iceberg::writer::IcebergWriter;
 use watershed_schema::Epoch;
 
 use crate::table::fence;
-use crate::write::parquet;
+use crate::write::{Size, parquet};
 use crate::{Lake, LakeError};
 
 pub use updates::{Updates, updates_by};
@@ -127,10 +127,10 @@ async fn rewrite(
     limits: &CompactionLimits,
     written: &Written,
 ) -> Result<(Vec<DataFile>, usize), LakeError> {
-    let target_bytes = usize::try_from(limits.target_bytes).unwrap_or(usize::MAX);
+    let size = Size { rows: group.rows(), target_bytes: usize::try_from(limits.target_bytes).unwrap_or(usize::MAX) };
     let mut rows = Merge::open(table, &group.files, limits.decoded_bytes_max).await?;
     let partition = (table.metadata().default_partition_spec().clone(), group.partition.clone());
-    let mut writer = parquet(table, partition, target_bytes, written.clone(), written.names()).await?;
+    let mut writer = parquet(table, partition, size, written.clone(), written.names()).await?;
     while let Some(slice) = rows.next().await? {
         writer.write(slice).await?;
     }

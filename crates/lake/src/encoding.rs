@@ -2,7 +2,7 @@
 //! for everything and zstd 3, costs twice the bytes, because ids are all different and fall back to plain text.
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{BloomFilterPosition, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use watershed_schema::Column;
 
@@ -40,8 +40,25 @@ const ENCODINGS: [(&[Column], Encoding, i32); 5] = [
     (&ALIKE, Encoding::DELTA_LENGTH_BYTE_ARRAY, LEVEL),
 ];
 
-pub(crate) fn settings() -> WriterProperties {
-    let mut settings = WriterProperties::builder().set_compression(zstd(LEVEL));
+/// Columns that are looked up by value and have a bloom filter.
+pub(crate) const FILTERED: [Column; 3] = [Column::TraceId, Column::SessionId, Column::Id];
+/// How often a filter says yes to what is not there. A trace or session is looked for in every file of the lake, so its
+/// filters are the sharp ones; an id is different in every row, so its filter costs most.
+const FALSE_YES: [f64; 3] = [0.001, 0.001, 0.01];
+/// Rows of a row group, Parquet's default.
+const GROUP_ROWS_MAX: u64 = 1 << 20;
+
+/// For a file of at most so many rows. Filters begin as long as all different values would make them and are folded to what
+/// the values need when they are written; they lie together before the footer.
+pub(crate) fn settings(rows_max: u64) -> WriterProperties {
+    let mut settings =
+        WriterProperties::builder().set_compression(zstd(LEVEL)).set_bloom_filter_position(BloomFilterPosition::End);
+    for (column, false_yes) in FILTERED.into_iter().zip(FALSE_YES) {
+        let path = ColumnPath::from(column.name());
+        settings = settings
+            .set_column_bloom_filter_fpp(path.clone(), false_yes)
+            .set_column_bloom_filter_ndv(path, rows_max.clamp(1, GROUP_ROWS_MAX));
+    }
     for (columns, encoding, level) in ENCODINGS {
         for column in columns {
             let path = ColumnPath::from(column.name());

@@ -9,6 +9,9 @@ pub enum LakeError {
     /// The table format, the catalog or the storage failed; for a commit the outcome is unknown.
     #[error("iceberg: {0}")]
     Iceberg(#[from] iceberg::Error),
+    /// A data file cannot be read or is no Parquet.
+    #[error("parquet: {0}")]
+    Parquet(#[from] parquet::errors::ParquetError),
     /// Columns do not fit the table.
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
@@ -55,6 +58,22 @@ pub enum LakeError {
     /// A table that cannot be kept in shape, or not by way of this catalog.
     #[error("upkeep: {0}")]
     NotCompactable(String),
+    /// The table is partitioned otherwise, and its catalog takes no updates of ours.
+    #[error("partitioned by {from}: this catalog offers no way to change that to {to}")]
+    NotPartitionable {
+        /// How it is.
+        from: &'static str,
+        /// How it should be.
+        to: &'static str,
+    },
+    /// No snapshot of that time or number, or none any more.
+    #[error("no snapshot {asked}: {oldest}")]
+    NoSnapshot {
+        /// What was asked for.
+        asked: String,
+        /// The oldest there is.
+        oldest: String,
+    },
     /// A number in the table's properties is no number.
     #[error("table property {0} is malformed")]
     Property(&'static str),
@@ -79,9 +98,9 @@ impl LakeError {
         match self {
             Self::Row(_) => true,
             Self::Iceberg(error) => matches!(error.kind(), ErrorKind::DataInvalid | ErrorKind::FeatureUnsupported),
-            Self::Arrow(_) | Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
+            Self::Parquet(_) | Self::Arrow(_) | Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
             Self::NotArchived { .. } | Self::Foreign(_) | Self::Property(_) => false,
-            Self::Overtaken | Self::NotCompactable(_) => false,
+            Self::Overtaken | Self::NotCompactable(_) | Self::NotPartitionable { .. } | Self::NoSnapshot { .. } => false,
         }
     }
 }

@@ -11,6 +11,7 @@ use iceberg::table::Table;
 use iceberg::transaction::{AddColumn, ApplyTransactionAction, Transaction};
 use watershed_schema::Column;
 
+use crate::partitioning::Partitioning;
 use crate::pinned_catalog::PinnedCatalog;
 use crate::{Lake, LakeError, schema, waits};
 
@@ -67,11 +68,9 @@ fn expect<T: PartialEq + std::fmt::Display>(column: Column, what: &str, theirs: 
 }
 
 fn check_partitions(table: &Table) -> Result<(), LakeError> {
-    let ours = schema::partitions()?;
-    let ours = ours.fields().iter().map(|field| (field.source_id, field.transform));
     let theirs = table.metadata().default_partition_spec();
-    if ours.eq(theirs.fields().iter().map(|field| (field.source_id, field.transform))) {
-        return Ok(());
+    match Partitioning::of_spec(theirs) {
+        Some(_) => Ok(()),
+        None => Err(LakeError::Foreign(format!("partitions: {theirs:?} instead of time and event_type"))),
     }
-    Err(LakeError::Foreign(format!("partitions: {theirs:?} instead of hour(timestamp), event_type")))
 }

@@ -2,8 +2,10 @@
 //!
 //! Must not know SQLite, actors or gRPC.
 
+mod cache;
 mod commit;
 mod compact;
+mod contents;
 mod dead_letters;
 mod delete;
 mod encoding;
@@ -12,26 +14,34 @@ mod evolve;
 mod expire;
 mod named;
 mod orphans;
+mod partitioning;
+mod past;
 mod paths;
 mod pinned_catalog;
 mod read;
+mod repartition;
 mod replay;
 pub mod rest;
 mod rows;
 pub mod schema;
 mod secret;
+mod staged;
 pub mod storage;
 mod table;
 mod waits;
 mod write;
 
+pub use cache::CACHE_BYTES_DEFAULT;
 pub use commit::{CommitRequest, Committed, StagedRange};
 pub use compact::{Compacted, CompactionLimits, Updates, updates_by};
+pub use contents::{FileInfo, PartitionInfo, partitions};
 pub use dead_letters::DeadLetters;
 pub use delete::{Deleted, Doomed};
 pub use error::LakeError;
 pub use expire::{Expired, SnapshotRetention};
 pub use orphans::{OrphanRule, Orphans};
+pub use partitioning::{Partitioning, UnknownPartitioning};
+pub use past::{Moment, SnapshotInfo};
 pub use paths::FileName;
 pub use read::{FileFilter, FileToRead, Pinned};
 pub use rows::Rows;

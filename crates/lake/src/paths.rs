@@ -4,9 +4,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use iceberg::spec::{Literal, PartitionKey, PrimitiveLiteral};
+use iceberg::spec::{Literal, PartitionField, PartitionKey, PartitionSpec, PrimitiveLiteral, Struct};
 use iceberg::writer::file_writer::location_generator::{FileNameGenerator, LocationGenerator};
 use watershed_schema::{Epoch, Seq, ShardId};
+
+use crate::partitioning::Partitioning;
 
 /// What names a file: the range it was cut from and who cut it.
 #[derive(Clone, Copy, Debug)]
@@ -26,18 +28,23 @@ pub(crate) struct Folders(pub(crate) String);
 
 impl LocationGenerator for Folders {
     fn generate_location(&self, key: Option<&PartitionKey>, file: &str) -> String {
-        let mut values = key.into_iter().flat_map(|key| key.data().iter()).map(text);
-        let hour = values.next().unwrap_or_else(|| "null".to_owned());
-        let kind = values.next().unwrap_or_else(|| "null".to_owned());
-        format!("{}/data/hour={hour}/event_type={kind}/{file}", self.0.trim_end_matches('/'))
+        let folder = key.map_or_else(|| "all".to_owned(), |key| folder(key.spec(), key.data()));
+        format!("{}/data/{folder}/{file}", self.0.trim_end_matches('/'))
     }
 }
 
-fn text(value: Option<&Literal>) -> String {
-    match value {
-        Some(Literal::Primitive(PrimitiveLiteral::Int(hour))) => hour.to_string(),
-        Some(Literal::Primitive(PrimitiveLiteral::String(text))) => escape(text),
-        _ => "null".to_owned(),
+/// A partition for people: `hour=2026-11-26-13/event_type=trace`.
+pub(crate) fn folder(spec: &PartitionSpec, values: &Struct) -> String {
+    let fields = spec.fields().iter().zip(values.iter());
+    fields.map(|(field, value)| part(field, value)).collect::<Vec<_>>().join("/")
+}
+
+fn part(field: &PartitionField, value: Option<&Literal>) -> String {
+    let time = Partitioning::of_transform(field.transform);
+    match (time, value) {
+        (Some(by), Some(Literal::Primitive(PrimitiveLiteral::Int(time)))) => format!("{}={}", by.word(), by.text(*time)),
+        (None, Some(Literal::Primitive(PrimitiveLiteral::String(text)))) => format!("{}={}", field.name, escape(text)),
+        _ => format!("{}=null", field.name),
     }
 }
 

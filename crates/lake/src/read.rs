@@ -1,17 +1,23 @@
 //! One snapshot, held still: its watermark and its files.
 
-use futures::TryStreamExt;
+mod parquet;
+
+use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::expr::{Predicate, Reference};
 use iceberg::scan::FileScanTask;
-use iceberg::spec::{Datum, Literal, PrimitiveLiteral};
+use iceberg::spec::Datum;
 use iceberg::table::Table;
 use watershed_schema::Column;
 
+use crate::encoding;
 use crate::storage::{Files, Place};
 use crate::table::watermark_of;
 use crate::{Lake, LakeError, Watermark};
 
-/// Which files are wanted; empty `event_types` means all.
+/// Files whose bloom filters are read at once.
+const FILTERS_AT_ONCE: usize = 32;
+
+/// Which files are wanted; what is empty means all.
 #[derive(Clone, Debug, Default)]
 pub struct FileFilter {
     /// First microsecond since the epoch, inclusive.
@@ -20,6 +26,15 @@ pub struct FileFilter {
     pub to_us: Option<i64>,
     /// Event types.
     pub event_types: Vec<String>,
+    /// Value of `ns`.
+    pub tenant: Option<String>,
+    /// For each of these columns, one of the values: [`FileFilter::IDS`] are looked for in bloom filters, too.
+    pub ids: Vec<(Column, Vec<String>)>,
+}
+
+impl FileFilter {
+    /// Columns of which files have bloom filters.
+    pub const IDS: [Column; 3] = encoding::FILTERED;
 }
 
 /// A Parquet file of the snapshot.
@@ -31,8 +46,6 @@ pub struct FileToRead {
     pub size: u64,
     /// Rows.
     pub rows: u64,
-    /// Hour since the epoch of all its timestamps, when they have one.
-    pub hour: Option<i32>,
 }
 
 /// A snapshot of the table; later commits do not change it.
@@ -44,7 +57,7 @@ pub struct Pinned {
     pub watermark: Watermark,
     /// The table as it was.
     pub table: Table,
-    files: Files,
+    pub(crate) files: Files,
 }
 
 impl Lake {
@@ -73,11 +86,36 @@ impl Pinned {
     /// # Errors
     /// When manifests cannot be read.
     pub async fn files(&self, filter: &FileFilter) -> Result<Vec<FileToRead>, LakeError> {
-        let scan = self.table.scan().select_empty().with_filter(predicate(filter)).build()?;
+        let Some(snapshot) = self.snapshot_id else { return Ok(Vec::new()) };
+        let scan = self.table.scan().snapshot_id(snapshot).select_empty().with_filter(predicate(filter)).build()?;
         let tasks: Vec<FileScanTask> = scan.plan_files().await?.try_collect().await?;
-        let mut files: Vec<_> = tasks.into_iter().map(file).collect();
+        let files: Vec<_> = tasks.into_iter().map(file).collect();
+        let mut files = self.by_bloom_filters(files, &filter.ids).await?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
+    }
+}
+
+impl Pinned {
+    /// Without those that have none of the ids; they are asked many at once.
+    async fn by_bloom_filters(
+        &self,
+        files: Vec<FileToRead>,
+        ids: &[(Column, Vec<String>)],
+    ) -> Result<Vec<FileToRead>, LakeError> {
+        if ids.is_empty() {
+            return Ok(files);
+        }
+        let asked = stream::iter(files).map(|file| async move {
+            for (column, values) in ids {
+                if !self.may_hold((&file.path, file.size), *column, values).await? {
+                    return Ok::<_, LakeError>(None);
+                }
+            }
+            Ok(Some(file))
+        });
+        let kept: Vec<Option<FileToRead>> = asked.buffer_unordered(FILTERS_AT_ONCE).try_collect().await?;
+        Ok(kept.into_iter().flatten().collect())
     }
 }
 
@@ -87,14 +125,12 @@ fn predicate(filter: &FileFilter) -> Predicate {
     let to = filter.to_us.map(|us| time().less_than(Datum::timestamptz_micros(us)));
     let words = filter.event_types.iter().map(Datum::string);
     let kinds = (!filter.event_types.is_empty()).then(|| Reference::new(Column::EventType.name()).is_in(words));
-    [from, to, kinds].into_iter().flatten().fold(Predicate::AlwaysTrue, Predicate::and)
+    let ns = filter.tenant.iter().map(|ns| Reference::new(Column::Ns.name()).equal_to(Datum::string(ns)));
+    let ids = filter.ids.iter().map(|(column, values)| Reference::new(column.name()).is_in(values.iter().map(Datum::string)));
+    [from, to, kinds].into_iter().flatten().chain(ns).chain(ids).fold(Predicate::AlwaysTrue, Predicate::and)
 }
 
 fn file(task: FileScanTask) -> FileToRead {
-    let hour = task.partition.as_ref().and_then(|partition| match partition.iter().next() {
-        Some(Some(Literal::Primitive(PrimitiveLiteral::Int(hour)))) => Some(*hour),
-        _ => None,
-    });
     let rows = task.record_count.unwrap_or_default();
-    FileToRead { path: task.data_file_path, size: task.file_size_in_bytes, rows, hour }
+    FileToRead { path: task.data_file_path, size: task.file_size_in_bytes, rows }
 }

@@ -8,7 +8,7 @@ use watershed_schema::arrow::ColumnsBuilder;
 use watershed_schema::wire::Malformed;
 use watershed_schema::{Column, EventBatch, Projection, Row, Seq, ShardId, Value};
 
-const HOUR_US: i64 = 3_600_000_000;
+use crate::partitioning::Partitioning;
 
 /// A run of a shard's committed rows.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct Rows {
     pub blocks: Vec<(Seq, Arc<EventBatch>)>,
 }
 
-/// Hour since the epoch and event type.
+/// Hours, days or months since the epoch, and event type.
 pub(crate) type Partition = (i32, String);
 
 /// Where a row stands.
@@ -61,7 +61,7 @@ impl Rows {
     }
 
     /// The partitions with their rows in order.
-    pub(crate) fn partitions(&self) -> Result<BTreeMap<Partition, Vec<Place>>, Malformed> {
+    pub(crate) fn partitions(&self, by: Partitioning) -> Result<BTreeMap<Partition, Vec<Place>>, Malformed> {
         let mut parts: BTreeMap<(i32, &str), Vec<Key<'_>>> = BTreeMap::new();
         let projection = Projection::new(&[Column::Ns, Column::TraceId, Column::Timestamp, Column::EventType]);
         let mut values = Vec::new();
@@ -70,12 +70,12 @@ impl Rows {
                 batch.row(row).project(&projection, &mut values)?;
                 let text = |slot: usize| values[slot].and_then(Value::as_str);
                 let at = values[2].and_then(Value::as_int).ok_or(Malformed("row without timestamp"))?;
-                let hour = i32::try_from(at.div_euclid(HOUR_US)).map_err(|_outside| Malformed("timestamp out of range"))?;
+                let time = by.value(at).ok_or(Malformed("timestamp out of range"))?;
                 let key = (text(0).unwrap_or(""), text(1), at, Place { block, row });
-                parts.entry((hour, text(3).unwrap_or(""))).or_default().push(key);
+                parts.entry((time, text(3).unwrap_or(""))).or_default().push(key);
             }
         }
-        Ok(parts.into_iter().map(|((hour, kind), keys)| ((hour, kind.to_owned()), sorted(keys))).collect())
+        Ok(parts.into_iter().map(|((time, kind), keys)| ((time, kind.to_owned()), sorted(keys))).collect())
     }
 
     /// Indexes of a block's rows that belong to the run.
@@ -101,6 +101,8 @@ mod tests {
 
     use super::*;
 
+    const HOUR_US: i64 = 3_600_000_000;
+
     fn batch(rows: &[(&str, Option<&str>, i64)]) -> Arc<EventBatch> {
         let mut builder = BatchBuilder::new(TenantId::default(), 0);
         for (kind, trace, at) in rows {
@@ -124,7 +126,7 @@ mod tests {
             (Seq(11), batch(&[("log", Some("b"), 4), ("log", Some("0"), 1)])),
         ];
         let rows = Rows { shard: ShardId(3), from_seq: Seq(6), to_seq: Seq(12), blocks };
-        let parts = rows.partitions().expect("whole");
+        let parts = rows.partitions(Partitioning::Hour).expect("whole");
         let seqs = |places: &Vec<Place>| places.iter().map(|place| rows.row(*place).1.0).collect::<Vec<_>>();
         let found: Vec<_> = parts.iter().map(|((hour, kind), places)| (*hour, kind.as_str(), seqs(places))).collect();
         assert_eq!(found, [(0, "log", vec![7, 9, 11, 6]), (0, "trace", vec![8]), (1, "log", vec![10])]);

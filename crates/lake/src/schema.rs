@@ -8,6 +8,8 @@ use iceberg::spec::{
 };
 use watershed_schema::{Column, Kind};
 
+use crate::partitioning::Partitioning;
+
 pub(crate) fn id(column: Column) -> i32 {
     i32::from(column.id())
 }
@@ -36,13 +38,13 @@ pub fn events() -> Result<Schema> {
     Schema::builder().with_fields(Column::ALL.iter().map(field)).build()
 }
 
-/// hour(timestamp), event_type.
+/// Hour, day or month of timestamp, then event_type.
 ///
 /// # Errors
 /// Only when the registry is inconsistent.
-pub fn partitions() -> Result<UnboundPartitionSpec> {
+pub fn partitions(by: Partitioning) -> Result<UnboundPartitionSpec> {
     let spec = UnboundPartitionSpec::builder()
-        .add_partition_field(id(Column::Timestamp), "timestamp_hour", Transform::Hour)?
+        .add_partition_field(id(Column::Timestamp), by.field(), by.transform())?
         .add_partition_field(id(Column::EventType), "event_type", Transform::Identity)?;
     Ok(spec.build())
 }

@@ -21,12 +21,13 @@ use iceberg::io::{
     FileIO, FileIOBuilder, FileMetadata, FileRead, FileWrite, InputFile, OutputFile, Storage, StorageConfig, StorageFactory,
 };
 use iceberg::{Error, ErrorKind, Result};
-use object_store::ObjectStoreExt;
+use object_store::{ObjectStore, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
 pub use places::Place;
 pub use s3::{Keys, S3};
 
+use crate::cache::Cache;
 use places::Places;
 
 /// Files of this machine; locations are `file:///…` or absolute paths.
@@ -35,15 +36,35 @@ pub fn local() -> FileIO {
     Files::default().io()
 }
 
-/// Files of this machine and of buckets (`s3://bucket/key`). Clones share their connections.
+/// Files of this machine and of buckets (`s3://bucket/key`). Clones share their connections, and what was read of files
+/// that never change.
 #[derive(Clone, Debug, Default)]
-pub struct Files(Places);
+pub struct Files {
+    places: Places,
+    cache: Cache,
+}
 
 impl Files {
     /// Files of buckets that are reached like this.
     #[must_use]
     pub fn new(s3: S3) -> Self {
-        Self(Places::new(s3))
+        Self { places: Places::new(s3), cache: Cache::default() }
+    }
+
+    /// The same files with another bound of what is kept in memory of them, in bytes; 0 = nothing.
+    #[must_use]
+    pub fn with_cache(self, bytes_max: usize) -> Self {
+        Self { cache: Cache::new(bytes_max), ..self }
+    }
+
+    /// The same files, those of this machine by way of another store.
+    #[must_use]
+    pub fn with_local(self, store: Arc<dyn ObjectStore>) -> Self {
+        Self { places: self.places.with_local(store), ..self }
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.cache
     }
 
     /// For a catalog with one storage for all its tables.
@@ -55,7 +76,7 @@ impl Files {
     /// For a catalog that makes a [`FileIO`] for each table, maybe with credentials that it lends.
     #[must_use]
     pub fn factory(&self) -> Arc<dyn StorageFactory> {
-        Arc::new(Factory { places: self.0.clone() })
+        Arc::new(Factory { places: self.places.clone(), cache: self.cache.clone() })
     }
 
     /// Where a file of a table is, for those who read it by themselves; `io` is the table's.
@@ -63,7 +84,7 @@ impl Files {
     /// # Errors
     /// When the location is of an unknown kind, or the settings of its bucket cannot be used.
     pub fn find(&self, io: &FileIO, location: &str) -> Result<Place> {
-        self.0.vended(io.config().props()).find(location)
+        self.places.vended(io.config().props()).find(location)
     }
 }
 
@@ -73,12 +94,14 @@ struct Factory {
     /// Holds keys, so it never leaves the process.
     #[serde(skip)]
     places: Places,
+    #[serde(skip)]
+    cache: Cache,
 }
 
 #[typetag::serde(name = "watershed_files")]
 impl StorageFactory for Factory {
     fn build(&self, config: &StorageConfig) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(ObjectStorage { places: self.places.vended(config.props()) }))
+        Ok(Arc::new(ObjectStorage { places: self.places.vended(config.props()), cache: self.cache.clone() }))
     }
 }
 
@@ -87,6 +110,13 @@ impl StorageFactory for Factory {
 struct ObjectStorage {
     #[serde(skip)]
     places: Places,
+    #[serde(skip)]
+    cache: Cache,
+}
+
+/// Metadata of tables: small, read by every query, never written twice under one name.
+fn is_kept(path: &str) -> bool {
+    path.ends_with(".avro") || path.ends_with(".metadata.json")
 }
 
 pub(crate) fn failed(location: &str, error: impl Into<anyhow::Error>) -> Error {
@@ -112,9 +142,16 @@ impl Storage for ObjectStorage {
     }
 
     async fn read(&self, path: &str) -> Result<Bytes> {
+        if let Some(kept) = self.cache.metadata.get(path).await {
+            return Ok(kept);
+        }
         let at = self.places.find(path)?;
         let got = at.store.get(&at.key).await.map_err(|error| failed(path, error))?;
-        got.bytes().await.map_err(|error| failed(path, error))
+        let bytes = got.bytes().await.map_err(|error| failed(path, error))?;
+        if is_kept(path) {
+            self.cache.metadata.insert(path.to_owned(), bytes.clone()).await;
+        }
+        Ok(bytes)
     }
 
     async fn reader(&self, path: &str) -> Result<Box<dyn FileRead>> {
@@ -133,6 +170,7 @@ impl Storage for ObjectStorage {
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
+        self.cache.metadata.invalidate(path).await;
         let at = self.places.find(path)?;
         match at.store.delete(&at.key).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

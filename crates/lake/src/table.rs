@@ -8,6 +8,7 @@ use iceberg::table::Table;
 use iceberg::{Catalog, ErrorKind, NamespaceIdent, TableCreation, TableIdent};
 use watershed_schema::{Epoch, Seq, ShardId};
 
+use crate::partitioning::Partitioning;
 use crate::storage::Files;
 use crate::{LakeError, Updates, schema, waits};
 
@@ -30,15 +31,25 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Opens the table; creates namespace, table and columns where they are missing.
+    /// Opens the table; creates namespace, table and columns where they are missing. A table of ours stays partitioned as
+    /// it is, a new one is by hour.
     ///
     /// # Errors
     /// [`LakeError::Foreign`] for a table that is not like ours, else when the catalog or the storage fails.
     pub async fn open(catalog: Arc<dyn Catalog>) -> Result<Self, LakeError> {
+        Self::open_by(catalog, Partitioning::default()).await
+    }
+
+    /// Like [`Lake::open`]; a table that is not there yet is partitioned like this. One that is there:
+    /// [`Lake::partition_by`].
+    ///
+    /// # Errors
+    /// Like [`Lake::open`].
+    pub async fn open_by(catalog: Arc<dyn Catalog>, by: Partitioning) -> Result<Self, LakeError> {
         let namespace = NamespaceIdent::new("watershed".to_owned());
         let ident = TableIdent::new(namespace.clone(), "events".to_owned());
         let lake = Self { catalog, ident, files: Files::default(), updates: None };
-        (|| lake.create(&namespace)).retry(waits::commit()).when(LakeError::is_retryable).await?;
+        (|| lake.create(&namespace, by)).retry(waits::commit()).when(LakeError::is_retryable).await?;
         lake.evolve().await?;
         Ok(lake)
     }
@@ -55,12 +66,12 @@ impl Lake {
         Self { updates: Some(updates), ..self }
     }
 
-    async fn create(&self, namespace: &NamespaceIdent) -> Result<(), LakeError> {
+    async fn create(&self, namespace: &NamespaceIdent, by: Partitioning) -> Result<(), LakeError> {
         if self.catalog.table_exists(&self.ident).await? {
             return Ok(());
         }
         unless(ErrorKind::NamespaceAlreadyExists, self.catalog.create_namespace(namespace, HashMap::new()).await)?;
-        unless(ErrorKind::TableAlreadyExists, self.catalog.create_table(namespace, creation()?).await)
+        unless(ErrorKind::TableAlreadyExists, self.catalog.create_table(namespace, creation(by)?).await)
     }
 
     /// The newest watermark.
@@ -85,12 +96,12 @@ fn unless<T>(fine: ErrorKind, result: iceberg::Result<T>) -> Result<(), LakeErro
     }
 }
 
-fn creation() -> iceberg::Result<TableCreation> {
+fn creation(by: Partitioning) -> iceberg::Result<TableCreation> {
     let properties = [("commit.retry.num-retries", "0"), DELETE_METADATA].map(|(key, value)| (key.to_owned(), value.to_owned()));
     Ok(TableCreation::builder()
         .name("events".to_owned())
         .schema(schema::events()?)
-        .partition_spec(schema::partitions()?)
+        .partition_spec(schema::partitions(by)?)
         .sort_order(schema::sort_order())
         .properties(properties)
         .build())

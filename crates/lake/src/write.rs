@@ -1,4 +1,4 @@
-//! Rows to Parquet files: sorted, split by hour and event type, not yet part of the table.
+//! Rows to Parquet files: sorted, split by time and event type, not yet part of the table.
 //!
 //! Columns are built a few thousand rows at a time: what is in memory is the run itself and one slice of it as columns.
 
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use watershed_schema::arrow::ColumnsBuilder;
 use watershed_schema::{Column, Epoch};
 
+use crate::partitioning::Partitioning;
 use crate::paths::{Folders, Names};
 use crate::rows::{Partition, Place};
 use crate::{FileName, Lake, LakeError, Rows, encoding};
@@ -36,7 +37,7 @@ const TARGET_BYTES: usize = TableProperties::PROPERTY_WRITE_TARGET_FILE_SIZE_BYT
 pub struct StagedFile(pub String);
 
 impl Lake {
-    /// Writes rows as Parquet, one file for each hour and event type. Nobody sees them before the commit.
+    /// Writes rows as Parquet, one file for each partition: time and event type. Nobody sees them before the commit.
     ///
     /// # Errors
     /// When a row is damaged or storage fails; files already written stay, as orphans.
@@ -44,7 +45,9 @@ impl Lake {
         let table = self.load().await?;
         let name = FileName { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, epoch };
         let mut staged = Vec::new();
-        for (partition, places) in rows.partitions()? {
+        let by = Partitioning::of_spec(table.metadata().default_partition_spec());
+        let by = by.ok_or_else(|| LakeError::Foreign("its partitioning is none of ours".to_owned()))?;
+        for (partition, places) in rows.partitions(by)? {
             for file in write_part(&table, partition, rows, &places, name).await? {
                 let kind = table.metadata().default_partition_type();
                 staged.push(StagedFile(serialize_data_file_to_json(file, kind, FormatVersion::V2)?));
@@ -66,7 +69,7 @@ async fn write_part(
         Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, "refused by a fail point").into())
     });
     let schema = Arc::new(schema_to_arrow_schema(table.metadata().current_schema())?);
-    let mut writer = writer(table, partition, name).await?;
+    let mut writer = writer(table, partition, name, places.len()).await?;
     let mut columns = ColumnsBuilder::new(Column::ALL);
     for slice in places.chunks(SLICE_ROWS) {
         columns.extend(slice.iter().map(|place| rows.row(*place)))?;
@@ -75,24 +78,42 @@ async fn write_part(
     Ok(writer.close().await?)
 }
 
-async fn writer(table: &Table, (hour, kind): Partition, name: FileName) -> Result<impl IcebergWriter, LakeError> {
-    let values = Struct::from_iter([Some(Literal::int(hour)), Some(Literal::string(kind))]);
+async fn writer(table: &Table, (time, kind): Partition, name: FileName, rows: usize) -> Result<impl IcebergWriter, LakeError> {
+    let values = Struct::from_iter([Some(Literal::int(time)), Some(Literal::string(kind))]);
     let folders = Folders(table.metadata().location().to_owned());
-    parquet(table, (table.metadata().default_partition_spec().clone(), values), TARGET_BYTES, folders, Names::new(name)).await
+    let partition = (table.metadata().default_partition_spec().clone(), values);
+    let size = Size { rows: rows as u64, target_bytes: TARGET_BYTES };
+    parquet(table, partition, size, folders, Names::new(name)).await
 }
 
-/// A writer of Parquet files of one partition, each about `target_bytes` long at most.
+/// How much is written.
+pub(crate) struct Size {
+    /// Rows of all files together.
+    pub(crate) rows: u64,
+    /// About the longest file, in bytes.
+    pub(crate) target_bytes: usize,
+}
+
+/// Who does not know the rows: filters begin long and are folded when they are written.
+impl From<usize> for Size {
+    fn from(target_bytes: usize) -> Self {
+        Self { rows: u64::MAX, target_bytes }
+    }
+}
+
+/// A writer of Parquet files of one partition.
 pub(crate) async fn parquet(
     table: &Table,
     (spec, partition): (PartitionSpecRef, Struct),
-    target_bytes: usize,
+    size: impl Into<Size>,
     folders: impl LocationGenerator,
     names: impl FileNameGenerator,
 ) -> Result<impl IcebergWriter, LakeError> {
     let schema = table.metadata().current_schema();
     let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), partition);
-    let columns = ParquetWriterBuilder::new(encoding::settings(), Arc::clone(schema));
-    let files = RollingFileWriterBuilder::new(columns, target_bytes, table.file_io().clone(), folders, names);
+    let size = size.into();
+    let columns = ParquetWriterBuilder::new(encoding::settings(size.rows), Arc::clone(schema));
+    let files = RollingFileWriterBuilder::new(columns, size.target_bytes, table.file_io().clone(), folders, names);
     Ok(DataFileWriterBuilder::new(files).build(Some(key)).await?)
 }
 

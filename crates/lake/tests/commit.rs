@@ -54,6 +54,7 @@ async fn filters_prune_by_hour_and_paths_stay_inside() {
     let late = FileFilter { from_us: Some(10_800_000_000), ..FileFilter::default() };
     assert_eq!(pinned.files(&late).await.expect("works"), []);
     let all = pinned.files(&FileFilter::default()).await.expect("works");
-    assert!(all[0].path.ends_with("/data/hour=2/event_type=%2E%2E%2Flog/0-1-6-1.parquet"), "{}", all[0].path);
-    assert_eq!(all[0].hour, Some(2));
+    assert!(all[0].path.ends_with("/data/hour=1970-01-01-02/event_type=%2E%2E%2Flog/0-1-6-1.parquet"), "{}", all[0].path);
+    let told = pinned.contents("hour=1970-01-01").await.expect("works");
+    assert_eq!(told[0].partition, "hour=1970-01-01-02/event_type=%2E%2E%2Flog");
 }

@@ -39,7 +39,7 @@ fn fields(columns: usize) -> Vec<iceberg::spec::NestedFieldRef> {
 }
 
 fn partitions() -> Option<UnboundPartitionSpec> {
-    Some(schema::partitions().expect("a spec"))
+    Some(schema::partitions(watershed_lake::Partitioning::Hour).expect("a spec"))
 }
 
 async fn commit(lake: &Lake, range: (u64, u64)) {

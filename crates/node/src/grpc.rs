@@ -2,17 +2,21 @@
 
 mod cluster;
 mod lake;
+mod lake_contents;
 mod otlp;
 mod publish;
 mod query;
 pub(crate) mod raw;
 mod subscribe;
 
+use std::sync::Arc;
+
 use tonic::service::Routes;
 use watershed_actors::Node;
 use watershed_client::services::cluster_service_server::ClusterServiceServer;
 use watershed_client::services::lake_service_server::LakeServiceServer;
 use watershed_client::services::query_service_server::QueryServiceServer;
+use watershed_lake::Lake;
 use watershed_query::Engine;
 use watershed_schema::limits::MESSAGE_BYTES_MAX;
 
@@ -31,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) drain: Drain,
     pub(crate) streams: Streams,
     pub(crate) engine: Engine,
+    pub(crate) lake: Option<Arc<Lake>>,
 }
 
 /// Every service of this face but health.
@@ -42,7 +47,7 @@ pub(crate) fn routes(context: &Context) -> anyhow::Result<Routes> {
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let query = QueryServiceServer::new(query::Query(context.clone())).max_encoding_message_size(MESSAGE_BYTES_MAX * 4);
-    let lake = LakeServiceServer::new(lake::Keeper(context.node.clone()));
+    let lake = LakeServiceServer::new(lake::Keeper(context.node.clone(), context.lake.clone()));
     let cluster = ClusterServiceServer::new(cluster::Cluster(context.node.clone()));
     Ok(Routes::from(router).add_service(reflection).add_service(query).add_service(lake).add_service(cluster))
 }

@@ -57,7 +57,7 @@ pub async fn serve(
     let listeners = Listeners::bind(&config).await?;
     let lake = lake::open(&config).await.context("lake")?;
     let node = start(&config, lake.clone()).await?;
-    let engine = engine(&config, &node, lake);
+    let engine = engine(&config, &node, lake.clone());
     let drain = Drain::new();
     let tokens = Tokens::new(cluster_id::number(&node.cluster().cluster_id)?);
     let intake = Intake { node: node.clone(), redactions };
@@ -65,7 +65,7 @@ pub async fn serve(
     let streams = Streams { node: node.clone(), tokens, drain: drain.clone(), seats };
     let http =
         http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), streams: streams.clone(), metrics };
-    let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), streams, engine };
+    let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), streams, engine, lake };
     let (http, grpc) = (http::router(http), grpc::routes(&grpc)?);
     started(&listeners.started(config.data_dir.clone())?);
     let servers = Servers::spawn(listeners, grpc, http).await;

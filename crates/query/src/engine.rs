@@ -15,6 +15,7 @@ use watershed_lake::Lake;
 use watershed_schema::TenantId;
 
 use crate::table::Events;
+use crate::time_travel::{EVENTS_AT, EventsAt};
 use crate::{HotTier, QueryError, guard};
 
 /// What one query may use.
@@ -84,6 +85,8 @@ impl Engine {
         let of = |error| QueryError::of(error, self.limits.memory_bytes);
         let events = Events::pin(tenant, None, &self.hot, self.lake.as_deref()).await?;
         let session = self.session_context().map_err(of)?;
+        let past = EventsAt { tenant: tenant.clone(), pinned: events.pinned.clone() };
+        session.register_udtf(EVENTS_AT, Arc::new(past));
         session.register_table("events", Arc::new(events)).map_err(of)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         let planned = session.sql_with_options(sql, options).await.map_err(of)?;

@@ -15,13 +15,13 @@ use datafusion::physical_expr::expressions::{BinaryExpr, Column as Place, Litera
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
-use object_store::ObjectMeta;
-use object_store::path::Path;
-use watershed_lake::{FileFilter, Pinned};
+use object_store::{ObjectMeta, ObjectStore};
+use watershed_lake::{FileFilter, FileToRead, Pinned};
 use watershed_schema::arrow::schema_of;
 use watershed_schema::{Column, TenantId};
 
 use crate::QueryError;
+use crate::lake_files::{LakeFiles, Location};
 use crate::predicates::Predicates;
 use crate::table::TIER;
 
@@ -40,40 +40,54 @@ impl Scan<'_> {
         if files.is_empty() {
             return Ok(None);
         }
-        let url = self.store(state, &files[0].path)?;
-        let keyed = files.iter().map(|file| Ok((self.pinned.place(&file.path)?.key, file.size)));
-        let files: Vec<_> = keyed.collect::<Result<_, QueryError>>()?;
-        let planned =
-            self.read(state, (url, &files), filters).and_then(|rows| self.of_tenant(rows)).and_then(|rows| self.project(rows));
+        let store = self.store(state, &files[0].path)?;
+        let files: Vec<_> = files.into_iter().map(|file| self.partitioned(file)).collect::<Result<_, QueryError>>()?;
+        let planned = self.read(state, (store, files), filters).and_then(|rows| self.of_tenant(rows));
+        let planned = planned.and_then(|rows| self.project(rows));
         planned.map(Some).map_err(|error| QueryError::of(error, 0))
     }
 
     /// Makes the store of this file known to the query; all files of a table are in one.
-    fn store(&self, state: &dyn Session, path: &str) -> Result<ObjectStoreUrl, QueryError> {
+    fn store(&self, state: &dyn Session, path: &str) -> Result<Store, QueryError> {
         let place = self.pinned.place(path)?;
         let url = match place.bucket {
             Some(bucket) => ObjectStoreUrl::parse(format!("s3://{bucket}")).map_err(|error| QueryError::of(error, 0))?,
             None => ObjectStoreUrl::local_filesystem(),
         };
-        state.runtime_env().register_object_store(url.as_ref(), place.store);
-        Ok(url)
+        state.runtime_env().register_object_store(url.as_ref(), Arc::clone(&place.store));
+        Ok((url, place.store))
+    }
+
+    fn partitioned(&self, file: FileToRead) -> Result<PartitionedFile, QueryError> {
+        let location = self.pinned.place(&file.path)?.key;
+        let meta = ObjectMeta { location, last_modified: Default::default(), size: file.size, e_tag: None, version: None };
+        let mut partitioned = PartitionedFile::from(meta);
+        partitioned.extensions.insert(Location(file.path));
+        Ok(partitioned)
     }
 
     fn file_filter(&self) -> FileFilter {
-        let Predicates { from_us, to_us, event_types, .. } = self.predicates;
+        let Predicates { from_us, to_us, event_types, ids, .. } = self.predicates;
         let event_types = event_types.iter().map(|kind| kind.as_str().to_owned()).collect();
-        FileFilter { from_us: *from_us, to_us: *to_us, event_types }
+        let tenant = Some(self.tenant.as_str().to_owned());
+        FileFilter { from_us: *from_us, to_us: *to_us, event_types, tenant, ids: ids.clone() }
     }
 
     /// Wanted columns and `ns`.
     fn read(
         &self,
         state: &dyn Session,
-        (url, files): (ObjectStoreUrl, &[Keyed]),
+        ((url, store), files): (Store, Vec<PartitionedFile>),
         filters: &[Expr],
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all = schema_of(Column::ALL);
-        let mut source = ParquetSource::new(Arc::clone(&all)).with_pushdown_filters(true).with_bloom_filter_on_read(true);
+        let opened = LakeFiles { pinned: self.pinned.clone(), store };
+        // Files without the ids are left out already; of those with several row groups, these filters leave out some.
+        let mut source = ParquetSource::new(Arc::clone(&all))
+            .with_parquet_file_reader_factory(Arc::new(opened))
+            .with_pushdown_filters(true)
+            .with_enable_page_index(true)
+            .with_bloom_filter_on_read(true);
         if let Some(predicate) = physical(state, &all, filters)? {
             source = source.with_predicate(predicate);
         }
@@ -134,15 +148,13 @@ fn physical(state: &dyn Session, all: &SchemaRef, filters: &[Expr]) -> Result<Op
     state.create_physical_expr(unqualified.data, &schema).map(Some)
 }
 
-/// Key of a file in its store, and its bytes.
-type Keyed = (Path, u64);
+type Store = (ObjectStoreUrl, Arc<dyn ObjectStore>);
 
-fn grouped(files: &[Keyed], groups: usize) -> Vec<FileGroup> {
+fn grouped(files: Vec<PartitionedFile>, groups: usize) -> Vec<FileGroup> {
     let mut out = vec![Vec::new(); groups.clamp(1, files.len())];
     let count = out.len();
-    for (index, (location, size)) in files.iter().cloned().enumerate() {
-        let meta = ObjectMeta { location, last_modified: Default::default(), size, e_tag: None, version: None };
-        out[index % count].push(PartitionedFile::from(meta));
+    for (index, file) in files.into_iter().enumerate() {
+        out[index % count].push(file);
     }
     out.into_iter().map(FileGroup::new).collect()
 }

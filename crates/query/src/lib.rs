@@ -10,10 +10,12 @@ mod guard;
 mod hot;
 mod hot_counts;
 mod hot_scan;
+mod lake_files;
 mod lake_scan;
 mod lookup;
 mod predicates;
 mod table;
+mod time_travel;
 
 pub use condition::Condition;
 pub use engine::{Engine, Limits, Rows};

@@ -2,6 +2,7 @@
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, expr::InList};
+use watershed_lake::FileFilter;
 use watershed_schema::{Column, EventType, key_hash, name_hash};
 
 /// Necessary conditions of a query's rows.
@@ -13,6 +14,8 @@ pub(crate) struct Predicates {
     pub(crate) event_types: Vec<EventType>,
     pub(crate) keys: Vec<u64>,
     pub(crate) names: Vec<u64>,
+    /// For each of these columns, one of the values.
+    pub(crate) ids: Vec<(Column, Vec<String>)>,
 }
 
 impl Predicates {
@@ -59,6 +62,9 @@ impl Predicates {
     }
 
     fn any_of(&mut self, name: &str, values: &[&str]) {
+        if let Some(column) = FileFilter::IDS.into_iter().find(|column| column.name() == name) {
+            self.ids.push((column, values.iter().map(|value| (*value).to_owned()).collect()));
+        }
         if name == Column::EventType.name() {
             let known: Option<Vec<_>> = values.iter().map(|word| EventType::from_word(word)).collect();
             if let (true, Some(known)) = (self.event_types.is_empty(), known) {

@@ -51,7 +51,7 @@ impl Events {
 }
 
 /// Every column, and `_tier`.
-fn full_schema() -> SchemaRef {
+pub(crate) fn full_schema() -> SchemaRef {
     let columns = schema_of(Column::ALL);
     let tier = Arc::new(Field::new(TIER, DataType::Utf8, false));
     Arc::new(Schema::new(columns.fields().iter().cloned().chain([tier]).collect::<Vec<_>>()))

@@ -1,4 +1,6 @@
-//! `watershed lake`: what the lake refused, and once more.
+//! `watershed lake`: what is in the lake, what it refused, and once more.
+
+mod contents;
 
 use std::fmt::Write as _;
 
@@ -9,6 +11,9 @@ use crate::Target;
 use crate::out::{self, Failure};
 
 pub(crate) const EXAMPLES: &str = "Examples:
+  watershed lake stats
+  watershed lake snapshots --json
+  watershed lake files --partition hour=2026-11-26
   watershed lake dead-letters list
   watershed lake dead-letters replay
   watershed lake dead-letters replay 0-32769-65537
@@ -23,6 +28,8 @@ pub(crate) struct Flags {
 
 #[derive(Subcommand)]
 enum What {
+    #[command(flatten)]
+    Contents(contents::Contents),
     /// Rows that the lake refused for good: kept, in no query until they are replayed.
     #[command(subcommand)]
     DeadLetters(Letters),
@@ -62,6 +69,7 @@ enum Letters {
 
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     match flags.what {
+        What::Contents(what) => contents::run(what).await,
         What::DeadLetters(Letters::List { target }) => list(&target).await,
         What::DeadLetters(Letters::Replay { target, names }) => replay(&target, names).await,
         What::Delete { target, actor } => delete(&target, actor.as_deref()).await,

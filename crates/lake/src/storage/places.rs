@@ -45,6 +45,11 @@ impl Places {
         Self { s3, local: Arc::new(LocalFileSystem::new()), open: Arc::default() }
     }
 
+    /// The same places, but this machine's files by way of another store.
+    pub(super) fn with_local(self, local: Arc<dyn ObjectStore>) -> Self {
+        Self { local, ..self }
+    }
+
     /// The same places with what a catalog said about a table's storage.
     pub(super) fn vended(&self, properties: &HashMap<String, String>) -> Self {
         Self { s3: self.s3.vended(properties), ..self.clone() }

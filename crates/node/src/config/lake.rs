@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use watershed_lake::Secret;
 use watershed_lake::rest::{self, Login};
 use watershed_lake::storage::{Keys, S3};
+use watershed_lake::{CACHE_BYTES_DEFAULT, Partitioning, Secret, UnknownPartitioning};
 
 use super::{Bytes, ConfigError, Span, range};
 
@@ -75,6 +75,10 @@ pub struct LakeConfig {
     pub upkeep_deadline: Span,
     /// How long rows stay, for single tenants: `[lake.tenant_retention]`, in the file only.
     pub tenant_retention: BTreeMap<String, Span>,
+    /// What one partition holds: `hour`, `day` or `month` of `timestamp`. Another word than before holds for new files.
+    pub partition: String,
+    /// Memory for metadata, footers and bloom filters of files that were read; 0 keeps none.
+    pub cache: Bytes,
     /// S3 and what speaks like it.
     pub s3: S3Config,
 }
@@ -149,6 +153,8 @@ impl Default for LakeConfig {
             tenant_retention: BTreeMap::new(),
             retention_interval: Span::from_secs(DAY_S),
             upkeep_deadline: Span::from_secs(60),
+            partition: Partitioning::default().word().to_owned(),
+            cache: Bytes(CACHE_BYTES_DEFAULT),
             s3: S3Config::default(),
         }
     }
@@ -200,6 +206,11 @@ impl LakeConfig {
     /// Whether it is this node's own.
     pub(crate) fn is_in_the_data_folder(&self) -> Result<bool, ConfigError> {
         Ok(matches!(self.catalog()?, Catalog::Sqlite(_)) && self.dir.is_empty())
+    }
+
+    /// How the table is partitioned.
+    pub(crate) fn partitioning(&self) -> Result<Partitioning, ConfigError> {
+        self.partition.parse().or_else(|unknown: UnknownPartitioning| range("lake.partition", &unknown.to_string()))
     }
 
     /// How buckets are reached.
@@ -365,7 +376,8 @@ mod tests {
 
     fn refusal(text: &str) -> String {
         let config = parsed(text);
-        config.catalog().map(drop).and_then(|()| config.buckets().map(drop)).unwrap_err().to_string()
+        let whole = config.catalog().map(drop).and_then(|()| config.buckets().map(drop));
+        whole.and_then(|()| config.partitioning().map(drop)).unwrap_err().to_string()
     }
 
     #[test]
@@ -410,6 +422,7 @@ mod tests {
             ("catalog = \"rest\"\nuri = \"https://x\"\ntoken = \"t\"\nclient_id = \"a\"\nclient_secret = \"b\"", "lake.token"),
             ("catalog = \"rest\"\nuri = \"https://x\"\ntoken_file = \"/nowhere\"", "lake.token_file"),
             ("token = \"t\"\ntoken_file = \"/nowhere\"", "lake.token_file"),
+            ("partition = \"week\"", "lake.partition"),
             ("[s3]\naccess_key_id = \"a\"", "lake.s3.secret_access_key"),
             ("[s3]\nrequests = 0", "lake.s3.requests"),
             ("[s3]\nretry_timeout = \"10m\"", "lake.s3.retry_timeout"),

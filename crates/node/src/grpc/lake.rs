@@ -1,14 +1,18 @@
-//! `LakeService`: what the lake refused, and once more.
+//! `LakeService`: what is in the lake, what it refused, and once more.
+
+use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 use watershed_actors::Node;
 use watershed_client::services::lake_service_server::LakeService;
+use watershed_lake::Lake;
 use watershed_schema::proto;
 
+use super::lake_contents as contents;
 use crate::refusal::Refusal;
 use crate::tenant;
 
-pub(super) struct Keeper(pub(super) Node);
+pub(super) struct Keeper(pub(super) Node, pub(super) Option<Arc<Lake>>);
 
 #[tonic::async_trait]
 impl LakeService for Keeper {
@@ -41,5 +45,23 @@ impl LakeService for Keeper {
         let actor = Some(request.into_inner().actor).filter(|actor| !actor.is_empty());
         let steps = self.0.delete(&tenant, actor).await.map_err(Refusal::Unavailable)?;
         Ok(Response::new(proto::DeleteRowsResponse { steps }))
+    }
+
+    async fn list_snapshots(
+        &self,
+        _: Request<proto::ListSnapshotsRequest>,
+    ) -> Result<Response<proto::ListSnapshotsResponse>, Status> {
+        Ok(Response::new(contents::snapshots(self.1.as_deref()).await?))
+    }
+
+    async fn list_files(&self, request: Request<proto::ListFilesRequest>) -> Result<Response<proto::ListFilesResponse>, Status> {
+        Ok(Response::new(contents::files(self.1.as_deref(), request.into_inner()).await?))
+    }
+
+    async fn describe_lake(
+        &self,
+        request: Request<proto::DescribeLakeRequest>,
+    ) -> Result<Response<proto::DescribeLakeResponse>, Status> {
+        Ok(Response::new(contents::partitions(self.1.as_deref(), &request.into_inner()).await?))
     }
 }

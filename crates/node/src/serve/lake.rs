@@ -11,19 +11,22 @@ use crate::Config;
 use crate::config::Catalog;
 
 pub(super) async fn open(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
-    let files = Files::new(config.lake.buckets()?);
+    let files = Files::new(config.lake.buckets()?).with_cache(config.lake.cache.0);
+    let by = config.lake.partitioning()?;
     let lake = match config.lake.catalog()? {
         Catalog::None => return Ok(None),
         Catalog::Rest(settings) => {
             let updates = rest::updates(&settings)?;
-            Lake::open(rest::catalog(&settings, &files).await?).await?.with_updates(updates)
+            Lake::open_by(rest::catalog(&settings, &files).await?, by).await?.with_updates(updates)
         }
         Catalog::Sqlite(warehouse) => {
             let catalog = Arc::new(embedded(&folder(config)?, warehouse, &files).await?);
-            Lake::open(Arc::clone(&catalog) as _).await?.with_updates(updates_of(catalog))
+            Lake::open_by(Arc::clone(&catalog) as _, by).await?.with_updates(updates_of(catalog))
         }
     };
-    Ok(Some(Arc::new(lake.with_files(files))))
+    let lake = lake.with_files(files);
+    lake.partition_by(by).await?;
+    Ok(Some(Arc::new(lake)))
 }
 
 /// The way into the catalog file that maintenance takes.
