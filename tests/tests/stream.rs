@@ -79,7 +79,8 @@ impl Socket {
     }
 
     async fn hear(&mut self) -> Value {
-        match self.0.next().await.expect("open").expect("whole") {
+        let frame = tokio::time::timeout(std::time::Duration::from_secs(30), self.0.next()).await.expect("it says something");
+        match frame.expect("open").expect("whole") {
             Message::Text(text) => serde_json::from_str(text.as_str()).expect("JSON"),
             other => panic!("{other:?}"),
         }
@@ -102,8 +103,12 @@ async fn one_socket_carries_subscriptions_that_come_and_go() {
     let mut socket = Socket::open(&server, "?tenant=shop").await;
     socket.say(json!({ "type": "ping" })).await;
     assert_eq!(socket.hear().await, json!({ "type": "pong" }));
-    for (id, topic) in [("nine", "trace.GET__item_9"), ("none", "log.**")] {
-        socket.say(json!({ "type": "subscribe", "id": id, "topics": [topic] })).await;
+    for (id, topic, condition) in [
+        ("nine", "trace.*", "event_name LIKE '%9' AND duration_ms > 0"),
+        ("never", "trace.*", "duration_ms > 1e9"),
+        ("none", "log.**", ""),
+    ] {
+        socket.say(json!({ "type": "subscribe", "id": id, "topics": [topic], "filter": { "where": condition } })).await;
         let heard = socket.hear().await;
         assert_eq!((&heard["type"], &heard["id"]), (&json!("subscribed"), &json!(id)), "{heard}");
     }
@@ -117,7 +122,8 @@ async fn one_socket_carries_subscriptions_that_come_and_go() {
     assert_eq!(socket.hear().await, json!({ "type": "unsubscribed", "id": "nine" }));
     // What came meanwhile is there from the token on, under another name.
     exporter.traces(spans(20, 20)).await.expect("acknowledged");
-    socket.say(json!({ "type": "subscribe", "topics": ["trace.GET__item_9"], "from": heard["token"] })).await;
+    let same = json!({ "where": "event_name LIKE '%9' AND duration_ms > 0" });
+    socket.say(json!({ "type": "subscribe", "topics": ["trace.*"], "filter": same, "from": heard["token"] })).await;
     assert_eq!(socket.hear().await["id"], "1");
     assert_eq!(socket.hear().await["events"].as_array().expect("events").len(), 2);
 }
@@ -132,6 +138,7 @@ async fn what_a_socket_says_wrong_is_named_and_it_stays_open() {
         (json!({ "type": "subscribe", "colour": 1 }), "message: unknown field `colour`"),
         (json!({ "type": "subscribe", "topics": ["a..b"] }), "filter.topics: CONSECUTIVE_DOTS"),
         (json!({ "type": "subscribe", "filter": { "event_types": ["x"] } }), "filter.event_types: `x`"),
+        (json!({ "type": "subscribe", "filter": { "where": "colour = 1" } }), "filter.where_sql: invalid SQL"),
         (json!({ "type": "subscribe", "from": "last week" }), "from: `last week`"),
         (json!({ "type": "subscribe", "from": "AAEC" }), "resume_token: too short"),
         (json!({ "type": "subscribe", "id": "x".repeat(65) }), "id has 65 bytes, limit 64"),
@@ -207,9 +214,13 @@ async fn curl_reads_server_sent_events_and_goes_on_behind_the_last() {
     exporter.traces(spans(20, 10)).await.expect("acknowledged");
     let next = events(&url, &["--header", &format!("Last-Event-ID: {}", first[1].id)]);
     assert_eq!(next[1].data["events"].as_array().expect("events").len(), 1);
-    for (query, named) in
-        [("topic=a..b", "CONSECUTIVE_DOTS"), ("colour=red", "`colour`"), ("on_lag=x", "on_lag"), ("tenant=%20", "tenant")]
-    {
+    for (query, named) in [
+        ("topic=a..b", "CONSECUTIVE_DOTS"),
+        ("colour=red", "`colour`"),
+        ("on_lag=x", "on_lag"),
+        ("tenant=%20", "tenant"),
+        ("where=id%20%3D", "Column: "),
+    ] {
         let answer = curl::get(&format!("{}/v1/stream?{query}", server.http));
         assert_eq!(answer.status, 400, "{query}: {answer:?}");
         assert!(answer.body.contains(named), "{answer:?}");

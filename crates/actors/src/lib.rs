@@ -20,6 +20,7 @@ mod subscriber;
 mod supervisor;
 mod tick;
 
+pub use archive::Upkeep;
 pub use budget::{Budget, Busy, Permit};
 pub use gateway::Gateway;
 pub use ingest::Ingested;

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use watershed_cluster::{ControlView, Pulse, Ring};
 use watershed_lake::Lake;
 use watershed_schema::proto::control_command::Command;
-use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, Replayed};
+use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, Replayed, UpkeepStep};
 use watershed_schema::{Column, EventBatch, GroupId, NodeId, Row, ShardId, TenantId, Value};
 
-use crate::archive::ArchiverHandle;
+use crate::archive::{ArchiverHandle, Upkeep};
 use crate::control::{ControlHandle, Controller};
 use crate::ingest::{Ingest, Ingested};
 use crate::keeper::Keeper;
@@ -52,6 +52,8 @@ pub struct Settings {
     pub archive_bytes: usize,
     /// Attempts after which rows that the lake refuses for good become a dead letter.
     pub archive_attempts: u32,
+    /// What keeps the lake in shape.
+    pub upkeep: Upkeep,
 }
 
 /// Which node of which cluster this is, and its way to the others.
@@ -284,6 +286,29 @@ impl Node {
     pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<Replayed>, String> {
         match &self.inner.archiver {
             Some(archiver) => archiver.replay(names).await,
+            None => Err("this node has no lake".to_owned()),
+        }
+    }
+
+    /// Keeps the lake in shape now: what was done, round by round. `dry_run`: only looks for orphans.
+    ///
+    /// # Errors
+    /// When this node has no lake, or is not the committer.
+    pub async fn maintain(&self, dry_run: bool) -> Result<Vec<UpkeepStep>, String> {
+        match &self.inner.archiver {
+            Some(archiver) => archiver.maintain(dry_run).await,
+            None => Err("this node has no lake".to_owned()),
+        }
+    }
+
+    /// Takes a tenant's rows out of the lake, or those of one of its actors: what was done, round by round. Rows that
+    /// another node has not staged yet are not among them.
+    ///
+    /// # Errors
+    /// When this node has no lake, is not the committer, or cannot archive what is committed.
+    pub async fn delete(&self, tenant: &TenantId, actor: Option<String>) -> Result<Vec<UpkeepStep>, String> {
+        match &self.inner.archiver {
+            Some(archiver) => archiver.delete(tenant.as_str().to_owned(), actor).await,
             None => Err("this node has no lake".to_owned()),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use watershed_actors::{AppendError, Cursor, Filter, Membership, Node, OnLag, Settings, Step};
+use watershed_actors::{AppendError, Cursor, Filter, Membership, Node, OnLag, Settings, Step, Upkeep};
 use watershed_catalog::SqliteCatalog;
 use watershed_hot::ScanRequest;
 use watershed_lake::{FileFilter, Lake, storage};
@@ -22,6 +22,7 @@ fn settings(dir: &Path) -> Settings {
         archive_rows: 1_000,
         archive_bytes: 1 << 20,
         archive_attempts: 5,
+        upkeep: Upkeep::default(),
     }
 }
 

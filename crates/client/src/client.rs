@@ -247,6 +247,23 @@ impl Client {
         LakeReader::new(self.lake_service())
     }
 
+    /// Keeps the lake in shape now: what was done, round by round. `dry_run`: only looks for orphans.
+    ///
+    /// # Errors
+    /// [`Error::Status`]; a round that failed says so in its step.
+    pub async fn maintain(&self, dry_run: bool) -> Result<Vec<proto::UpkeepStep>, Error> {
+        Ok(self.lake_service().maintain(proto::MaintainRequest { dry_run }).await?.into_inner().steps)
+    }
+
+    /// Takes the tenant's rows out of the lake, or those of one actor: what was done, round by round.
+    ///
+    /// # Errors
+    /// [`Error::Status`]; a round that failed says so in its step.
+    pub async fn delete_rows(&self, actor: Option<&str>) -> Result<Vec<proto::UpkeepStep>, Error> {
+        let request = proto::DeleteRowsRequest { actor: actor.unwrap_or_default().to_owned() };
+        Ok(self.lake_service().delete_rows(request).await?.into_inner().steps)
+    }
+
     /// What the cluster is made of, and changes of it.
     #[must_use]
     pub fn cluster(&self) -> ClusterAdmin {

@@ -27,7 +27,7 @@ pub use query::QueryStream;
 pub use subscription::{Item, Start, Subscription};
 pub use watershed_schema::proto::{
     DeadLetter, DescribeClusterResponse, Event, Filter, LakeFile, LakePartition, LakeRange, LakeSnapshot, ListFilesResponse,
-    NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse,
+    NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse, UpkeepStep,
 };
 
 /// Stubs of the services of `proto/`; the servers are there for tests and for whoever wants to stand in for us.

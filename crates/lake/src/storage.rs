@@ -119,7 +119,7 @@ fn is_kept(path: &str) -> bool {
     path.ends_with(".avro") || path.ends_with(".metadata.json")
 }
 
-fn failed(location: &str, error: impl Into<anyhow::Error>) -> Error {
+pub(crate) fn failed(location: &str, error: impl Into<anyhow::Error>) -> Error {
     Error::new(ErrorKind::Unexpected, format!("storage: {location}")).with_source(error)
 }
 

@@ -18,6 +18,8 @@ pub type Watermark = BTreeMap<ShardId, Seq>;
 pub(crate) const WATERMARK: &str = "watershed.watermark";
 pub(crate) const EPOCH: &str = "watershed.epoch";
 pub(crate) const COMMIT_ID: &str = "watershed.commit_id";
+/// A metadata file that no catalog needs any longer goes with the commit that makes it so.
+pub(crate) const DELETE_METADATA: (&str, &str) = ("write.metadata.delete-after-commit.enabled", "true");
 
 /// The table `watershed.events`.
 #[derive(Clone, Debug)]
@@ -95,7 +97,7 @@ fn unless<T>(fine: ErrorKind, result: iceberg::Result<T>) -> Result<(), LakeErro
 }
 
 fn creation(by: Partitioning) -> iceberg::Result<TableCreation> {
-    let properties = [("commit.retry.num-retries".to_owned(), "0".to_owned())];
+    let properties = [("commit.retry.num-retries", "0"), DELETE_METADATA].map(|(key, value)| (key.to_owned(), value.to_owned()));
     Ok(TableCreation::builder()
         .name("events".to_owned())
         .schema(schema::events()?)
@@ -113,4 +115,10 @@ pub(crate) fn watermark_of(table: &Table) -> Result<Watermark, LakeError> {
 pub(crate) fn epoch_of(table: &Table) -> Result<Epoch, LakeError> {
     let Some(text) = table.metadata().properties().get(EPOCH) else { return Ok(Epoch(0)) };
     text.parse().map(Epoch).map_err(|_no_number: std::num::ParseIntError| LakeError::Property(EPOCH))
+}
+
+/// Only the newest owner changes the table: its archiver and its upkeep.
+pub(crate) fn fence(table: &Table, ours: Epoch) -> Result<(), LakeError> {
+    let stored = epoch_of(table)?;
+    if ours < stored { Err(LakeError::Fenced { ours, stored }) } else { Ok(()) }
 }

@@ -9,7 +9,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use iceberg::arrow::schema_to_arrow_schema;
-use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, TableProperties, serialize_data_file_to_json};
+use iceberg::spec::{
+    DataFile, FormatVersion, Literal, PartitionKey, PartitionSpecRef, Struct, TableProperties, serialize_data_file_to_json,
+};
 use iceberg::table::Table;
 use iceberg::writer::base_writer::data_file_writer::DataFileWriterBuilder;
 use iceberg::writer::file_writer::ParquetWriterBuilder;
@@ -79,7 +81,8 @@ async fn write_part(
 async fn writer(table: &Table, (time, kind): Partition, name: FileName, rows: usize) -> Result<impl IcebergWriter, LakeError> {
     let values = Struct::from_iter([Some(Literal::int(time)), Some(Literal::string(kind))]);
     let folders = Folders(table.metadata().location().to_owned());
-    parquet(table, values, Size { rows: rows as u64, target_bytes: TARGET_BYTES }, folders, Names::new(name)).await
+    let partition = (table.metadata().default_partition_spec().clone(), values);
+    parquet(table, partition, Size { rows: rows as u64, target_bytes: TARGET_BYTES }, folders, Names::new(name)).await
 }
 
 /// How much is written.
@@ -97,16 +100,15 @@ impl From<usize> for Size {
     }
 }
 
-/// A writer of Parquet files of one partition of the default spec.
+/// A writer of Parquet files of one partition.
 pub(crate) async fn parquet(
     table: &Table,
-    partition: Struct,
+    (spec, partition): (PartitionSpecRef, Struct),
     size: impl Into<Size>,
     folders: impl LocationGenerator,
     names: impl FileNameGenerator,
 ) -> Result<impl IcebergWriter, LakeError> {
-    let metadata = table.metadata();
-    let (spec, schema) = (metadata.default_partition_spec(), metadata.current_schema());
+    let schema = table.metadata().current_schema();
     let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), partition);
     let size = size.into();
     let columns = ParquetWriterBuilder::new(encoding::settings(size.rows), Arc::clone(schema));

@@ -5,6 +5,7 @@ mod layers;
 mod security;
 mod streams;
 mod units;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -202,6 +203,7 @@ impl Config {
         self.tenants()?;
         self.lake.catalog()?;
         self.lake.buckets()?;
+        self.lake.upkeep()?;
         Ok(self)
     }
 

@@ -102,6 +102,7 @@ async fn start(config: &Config, lake: Option<Arc<Lake>>) -> anyhow::Result<Node>
         archive_rows: config.archive_rows,
         archive_bytes: config.archive_bytes.0,
         archive_attempts: config.archive_attempts,
+        upkeep: config.lake.upkeep()?,
     };
     let membership = crate::cluster::membership(config, settings.shards).await?;
     Ok(Node::start(settings, membership, lake).await?)

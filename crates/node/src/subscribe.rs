@@ -12,12 +12,14 @@ use std::sync::Arc;
 
 use futures::stream::{self, Stream as FuturesStream};
 use watershed_actors::{Cursor, Filter, Node, OnLag, Step, Subscriber};
+use watershed_query::Condition;
 use watershed_schema::{Seq, ShardId, TenantId, proto};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::drain::Drain;
 use crate::refusal::Refusal;
 use limits::Seat;
+use matching::Wanted;
 use pace::Pace;
 
 pub(crate) use limits::{Limits, Seats};
@@ -43,7 +45,7 @@ pub(crate) struct Streams {
 /// An open subscription.
 pub(crate) struct Stream {
     subscriber: Subscriber,
-    filter: Arc<Filter>,
+    wanted: Wanted,
     filter_hash: u64,
     tokens: Tokens,
     /// Behind what the client was told last.
@@ -64,14 +66,23 @@ impl Streams {
         };
         let wanted = asked.filter.unwrap_or_default();
         let filter = Arc::new(Filter::new(&wanted).map_err(|error| Refusal::Invalid(error.to_string()))?);
+        let condition = condition(&wanted.where_sql)?;
         let seat = self.seats.take(&tenant)?;
         let filter_hash = hash(&tenant, &wanted);
         let resume = |token: &[u8]| self.tokens.read(token, filter_hash);
         let cursors = start::cursors(&self.node, &tenant, asked.start, resume).await?;
         let subscriber = self.node.subscribe(tenant, Arc::clone(&filter), on_lag, &cursors);
         let pace = self.seats.limits().pace();
-        Ok(Stream { subscriber, filter, filter_hash, tokens: self.tokens.clone(), cursors, waiting: None, pace, _seat: seat })
+        let wanted = Wanted { filter, condition };
+        Ok(Stream { subscriber, wanted, filter_hash, tokens: self.tokens.clone(), cursors, waiting: None, pace, _seat: seat })
     }
+}
+
+fn condition(text: &str) -> Result<Option<Condition>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Condition::compile(text).map(Some).map_err(|error| Refusal::Invalid(format!("filter.where_sql: {error}")))
 }
 
 /// What a resume token is bound to: it resumes the same question only.
@@ -116,7 +127,7 @@ impl Stream {
                     return Ok(Message { told: Told::Gap { shard, from, to }, token: self.token() });
                 }
                 Step::Events { shard, from, to, blocks } => {
-                    let found = matching::matching(&self.filter, (from, to), blocks)?;
+                    let found = self.wanted.found(shard, (from, to), blocks)?;
                     let events = found.iter().map(|one| one.wanted.len()).sum();
                     if events > 0 || to.0 - self.at(shard).0 >= PASSED_OVER_MAX {
                         self.pace.take(events).await;

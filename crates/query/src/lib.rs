@@ -2,6 +2,7 @@
 //!
 //! Must not know where hot rows come from.
 
+mod condition;
 mod engine;
 mod error;
 mod events;
@@ -16,6 +17,7 @@ mod predicates;
 mod table;
 mod time_travel;
 
+pub use condition::Condition;
 pub use engine::{Engine, Limits, Rows};
 pub use error::{ErrorKind, QueryError};
 pub use hot::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError};

@@ -146,6 +146,7 @@ mod tests {
                 service_names,
                 trace_ids,
                 session_ids,
+                ..proto::Filter::default()
             },
         )
     }

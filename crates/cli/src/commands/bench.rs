@@ -1,6 +1,7 @@
 //! `watershed bench`: a node under load; the result is JSON. It starts a node of its own unless told otherwise.
 
 mod cluster;
+mod compaction;
 mod ingest;
 mod lake;
 mod load;
@@ -24,6 +25,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench source native --events
   watershed bench tail --rate 20000
   watershed bench query --events 1000000
+  watershed bench compaction --events 500000
   watershed bench cluster failover --kills 20";
 
 #[derive(Args)]
@@ -54,6 +56,8 @@ enum What {
     Tail(tail::Flags),
     /// Trace lookups and an aggregate.
     Query(query::Flags),
+    /// Many small files of the lake into few.
+    Compaction(compaction::Flags),
     /// Several nodes: replication, deaths, growth.
     Cluster(cluster::Flags),
 }
@@ -118,15 +122,22 @@ async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
         (Some(endpoint), Some(pid)) => {
             Subject { target: Target { endpoint: endpoint.clone(), tenant: None }, pid, spawned: None }
         }
-        _ => Subject::of(spawned::start(&flags.set)?),
+        _ => Subject::of(spawned::start(&settings(flags))?),
     };
     match &flags.what {
         What::Ingest(flags) => ingest::run(&subject, flags).await,
         What::Source(flags) => source::run(&subject, flags).await,
         What::Tail(flags) => tail::run(&subject, flags).await,
         What::Query(flags) => query::run(&subject, flags).await,
+        What::Compaction(flags) => compaction::run(&subject, flags).await,
         What::Cluster(flags) => cluster::run(flags, &[]).await,
     }
+}
+
+/// Of the node that is started: what is said on the command line wins.
+fn settings(flags: &Flags) -> Vec<String> {
+    let own = if let What::Compaction(compaction) = &flags.what { compaction.settings() } else { Vec::new() };
+    own.into_iter().chain(flags.set.iter().cloned()).collect()
 }
 
 /// The value below which `part` of all lie; sorts.

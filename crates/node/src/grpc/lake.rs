@@ -10,6 +10,7 @@ use watershed_schema::proto;
 
 use super::lake_contents as contents;
 use crate::refusal::Refusal;
+use crate::tenant;
 
 pub(super) struct Keeper(pub(super) Node, pub(super) Option<Arc<Lake>>);
 
@@ -47,5 +48,20 @@ impl LakeService for Keeper {
         request: Request<proto::DescribeLakeRequest>,
     ) -> Result<Response<proto::DescribeLakeResponse>, Status> {
         Ok(Response::new(contents::partitions(self.1.as_deref(), &request.into_inner()).await?))
+    }
+
+    async fn maintain(&self, request: Request<proto::MaintainRequest>) -> Result<Response<proto::MaintainResponse>, Status> {
+        let steps = self.0.maintain(request.into_inner().dry_run).await.map_err(Refusal::Unavailable)?;
+        Ok(Response::new(proto::MaintainResponse { steps }))
+    }
+
+    async fn delete_rows(
+        &self,
+        request: Request<proto::DeleteRowsRequest>,
+    ) -> Result<Response<proto::DeleteRowsResponse>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let actor = Some(request.into_inner().actor).filter(|actor| !actor.is_empty());
+        let steps = self.0.delete(&tenant, actor).await.map_err(Refusal::Unavailable)?;
+        Ok(Response::new(proto::DeleteRowsResponse { steps }))
     }
 }

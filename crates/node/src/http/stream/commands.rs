@@ -42,6 +42,9 @@ struct Predicates {
     service_names: Vec<String>,
     trace_ids: Vec<String>,
     session_ids: Vec<String>,
+    /// What stands behind SQL's `WHERE`.
+    #[serde(rename = "where")]
+    condition: String,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -60,13 +63,13 @@ impl Command {
 
 impl Subscribe {
     pub(super) fn into_request(self) -> Result<proto::SubscribeRequest, Refusal> {
-        let Predicates { event_types, service_names, trace_ids, session_ids } = self.filter;
+        let Predicates { event_types, service_names, trace_ids, session_ids, condition: where_sql } = self.filter;
         let on_lag = match self.on_lag {
             Lag::CatchUp => proto::OnLag::CatchUp,
             Lag::Drop => proto::OnLag::Drop,
         };
         Ok(proto::SubscribeRequest {
-            filter: Some(proto::Filter { topics: self.topics, event_types, service_names, trace_ids, session_ids }),
+            filter: Some(proto::Filter { topics: self.topics, event_types, service_names, trace_ids, session_ids, where_sql }),
             start: Some(parse_start(&self.from)?),
             on_lag: on_lag.into(),
         })
@@ -97,6 +100,7 @@ impl Query {
             "service_name" => asked.filter.service_names.push(value),
             "trace_id" => asked.filter.trace_ids.push(value),
             "session_id" => asked.filter.session_ids.push(value),
+            "where" => asked.filter.condition = value,
             "from" => asked.from = value,
             "on_lag" if value == "catch_up" => asked.on_lag = Lag::CatchUp,
             "on_lag" if value == "drop" => asked.on_lag = Lag::Drop,
