@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+pub mod analytics;
 mod client;
 mod cluster;
 mod continuity;
@@ -23,6 +24,10 @@ pub use cluster::ClusterAdmin;
 pub use error::Error;
 pub use query::QueryStream;
 pub use subscription::{Item, Start, Subscription};
+pub use watershed_schema::proto::{
+    CohortEntry, CohortRequest, CohortResponse, Coverage, EventStep, FunnelGroup, FunnelRequest, FunnelResponse, FunnelStep,
+    RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,
+};
 pub use watershed_schema::proto::{
     DeadLetter, DescribeClusterResponse, Event, Filter, NodeStatus, Replayed, ReplicaStatus, ShardStatus, StatusResponse,
 };

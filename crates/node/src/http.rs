@@ -1,5 +1,6 @@
-//! The HTTP face: every source, health, metrics.
+//! The HTTP face: every source, analytics, health, metrics.
 
+mod analytics;
 mod answer;
 mod body;
 mod health;
@@ -9,6 +10,7 @@ mod sources;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use watershed_actors::Node;
+use watershed_query::Engine;
 
 use crate::drain::Drain;
 use crate::ingest::Intake;
@@ -20,9 +22,11 @@ pub(crate) struct Context {
     pub(crate) intake: Intake,
     pub(crate) drain: Drain,
     pub(crate) metrics: PrometheusHandle,
+    pub(crate) engine: Engine,
 }
 
 /// Every route of this face.
 pub(crate) fn router(context: Context) -> Router {
-    Router::new().merge(otlp::routes()).merge(sources::routes()).merge(health::routes()).with_state(context)
+    let doors = Router::new().merge(otlp::routes()).merge(sources::routes());
+    doors.merge(analytics::routes()).merge(health::routes()).with_state(context)
 }

@@ -61,7 +61,8 @@ pub async fn serve(
     let drain = Drain::new();
     let tokens = Tokens::new(cluster_id::number(&node.cluster().cluster_id)?);
     let intake = Intake { node: node.clone(), redactions };
-    let http = http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), metrics };
+    let http =
+        http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), metrics, engine: engine.clone() };
     let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), tokens, engine };
     let (http, grpc) = (http::router(http), grpc::routes(&grpc)?);
     started(&listeners.started(config.data_dir.clone())?);

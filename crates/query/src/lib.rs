@@ -2,9 +2,11 @@
 //!
 //! Must not know where hot rows come from.
 
+mod analytics;
 mod engine;
 mod error;
 mod events;
+mod functions;
 mod guard;
 mod hot;
 mod hot_counts;
