@@ -1,5 +1,6 @@
 //! `watershed bench`: a node under load; the result is JSON. It starts a node of its own unless told otherwise.
 
+mod analytics;
 mod cluster;
 mod ingest;
 mod lake;
@@ -24,6 +25,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench source native --events
   watershed bench tail --rate 20000
   watershed bench query --events 1000000
+  watershed bench analytics --events 1000000 --actors 100000
   watershed bench cluster failover --kills 20";
 
 #[derive(Args)]
@@ -54,6 +56,8 @@ enum What {
     Tail(tail::Flags),
     /// Trace lookups and an aggregate.
     Query(query::Flags),
+    /// Counts, a funnel and cohorts over events in the lake.
+    Analytics(analytics::Flags),
     /// Several nodes: replication, deaths, growth.
     Cluster(cluster::Flags),
 }
@@ -118,15 +122,22 @@ async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
         (Some(endpoint), Some(pid)) => {
             Subject { target: Target { endpoint: endpoint.clone(), tenant: None }, pid, spawned: None }
         }
-        _ => Subject::of(spawned::start(&flags.set)?),
+        _ => Subject::of(spawned::start(&settings(flags))?),
     };
     match &flags.what {
         What::Ingest(flags) => ingest::run(&subject, flags).await,
         What::Source(flags) => source::run(&subject, flags).await,
         What::Tail(flags) => tail::run(&subject, flags).await,
         What::Query(flags) => query::run(&subject, flags).await,
+        What::Analytics(flags) => analytics::run(&subject, flags).await,
         What::Cluster(flags) => cluster::run(flags, &[]).await,
     }
+}
+
+/// What a bench needs, and over it what was asked for.
+fn settings(flags: &Flags) -> Vec<String> {
+    let needed = if matches!(flags.what, What::Analytics(_)) { &analytics::SETTINGS[..] } else { &[] };
+    needed.iter().map(|pair| (*pair).to_owned()).chain(flags.set.iter().cloned()).collect()
 }
 
 /// The value below which `part` of all lie; sorts.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate};
 use watershed_schema::proto;
 
-use crate::world::{DAY_US, DAY0_US, Event, HOUR_US, LIMITS, Random, SHARDS, event, tenant, world};
+use crate::world::{DAY_US, DAY0_US, Event, HOUR_US, LIMITS, Random, SHARDS, World, event, tenant, world};
 
 fn step(event: &str) -> Option<proto::EventStep> {
     Some(proto::EventStep { event: event.to_owned(), filters: Vec::new() })
@@ -95,50 +95,68 @@ fn told(answer: &proto::CohortResponse) -> Expected {
     answer.cohorts.iter().map(one).collect()
 }
 
-fn random_events(random: &mut Random) -> Vec<Event> {
+fn random_events(random: &mut Random, hours: &[i64], set: &str) -> Vec<Event> {
     let count = random.below(40) + 1;
     let one = |_| Event {
-        at_us: DAY0_US + i64::try_from(random.below(24 * 90)).expect("small") * HOUR_US - 20 * DAY_US,
+        at_us: DAY0_US + random.pick(hours) * HOUR_US,
         name: random.pick(&["signup", "login", "login", "other"]).to_owned(),
-        actor: Some(random.pick(&["A", "B", "C", "D", "E", "F"]).to_owned()),
+        actor: Some(format!("{set}{}", random.pick(&["A", "B", "C", "D", "E", "F"]))),
         shard: u16::try_from(random.below(u64::from(SHARDS))).expect("small"),
         ..Event::default()
     };
     (0..count).map(one).collect()
 }
 
+fn random_request(random: &mut Random) -> proto::CohortRequest {
+    proto::CohortRequest {
+        anchor: step("signup"),
+        activity: step(random.pick(&["login", "login", "signup"])),
+        periods: u32::try_from(random.below(9) + 1).expect("small"),
+        granularity: random.pick(&["day", "week", "month", ""]).to_owned(),
+        rolling: random.below(2) == 1,
+        ..Default::default()
+    }
+}
+
+/// What the random sets held: active or not, incomplete or not.
+type Seen = BTreeSet<(bool, bool)>;
+
+async fn check(world: &World, owner: &str, events: &[Event], random: &mut Random, seen: &mut Seen) {
+    let request = random_request(random);
+    let now_us = DAY0_US + 30 * DAY_US + i64::try_from(random.below(24)).expect("small") * HOUR_US;
+    let answer = world.engine.cohort(&tenant(owner), &request, now_us).await.expect("an answer");
+    let wanted = expected(events, &request, now_us);
+    assert_eq!(told(&answer), wanted, "{owner}, {request:?}, {events:#?}");
+    seen.extend(wanted.iter().flat_map(|(_, _, entries)| entries).map(|(active, incomplete)| (*active > 0, *incomplete)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn random_cohorts_are_those_of_the_oracle() {
     let world = world(LIMITS).await;
-    let mut sets = Vec::new();
+    let (mut seen, hours) = (Seen::new(), (-20 * 24..70 * 24).collect::<Vec<i64>>());
     for seed in 0..200 {
         let mut random = Random(seed + 1_000);
-        let events = random_events(&mut random);
+        let events = random_events(&mut random, &hours, "");
         world.push(&format!("t{seed}"), &events);
-        sets.push((seed, events, random));
-    }
-    let mut seen = BTreeSet::new();
-    for part in [0.0, 0.6, 1.0] {
-        world.archive(part).await;
-        for (seed, events, random) in &mut sets {
-            let request = proto::CohortRequest {
-                anchor: step("signup"),
-                activity: step(random.pick(&["login", "login", "signup"])),
-                periods: u32::try_from(random.below(9) + 1).expect("small"),
-                granularity: random.pick(&["day", "week", "month", ""]).to_owned(),
-                rolling: random.below(2) == 1,
-                ..Default::default()
-            };
-            let now_us = DAY0_US + 30 * DAY_US + i64::try_from(random.below(24)).expect("small") * HOUR_US;
-            let answer = world.engine.cohort(&tenant(&format!("t{seed}")), &request, now_us).await.expect("an answer");
-            let wanted = expected(events, &request, now_us);
-            assert_eq!(told(&answer), wanted, "set {seed}, {part} archived, {request:?}, {events:#?}");
-            seen.extend(
-                wanted.iter().flat_map(|(_, _, entries)| entries.iter().map(|(active, incomplete)| (*active > 0, *incomplete))),
-            );
-        }
+        check(&world, &format!("t{seed}"), &events, &mut random, &mut seen).await;
     }
     assert_eq!(seen.len(), 4, "active or not, complete or not: all were there");
+}
+
+/// All sets together, each with actors of its own, at the edges of days, weeks and months.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_cohorts_split_between_hot_and_lake_are_those_of_the_oracle() {
+    let world = world(LIMITS).await;
+    let (mut seen, mut random) = (Seen::new(), Random(8));
+    let hours = [-73, -72, -49, -48, -1, 0, 24, 5 * 24, 28 * 24 - 1];
+    let events: Vec<Event> = (0..200).flat_map(|set| random_events(&mut random, &hours, &format!("{set}-"))).collect();
+    world.push("all", &events);
+    for (part, requests) in [(0.6, 14), (1.0, 6)] {
+        world.archive(part).await;
+        for _ in 0..requests {
+            check(&world, "all", &events, &mut random, &mut seen).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

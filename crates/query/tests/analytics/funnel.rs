@@ -152,19 +152,41 @@ fn compare(answer: &proto::FunnelResponse, expected: &Expected, about: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn random_funnels_are_those_of_the_oracle() {
     let world = world(LIMITS).await;
-    let mut sets = Vec::new();
     for seed in 0..200 {
         let mut random = Random(seed);
         let events = random_events(&mut random);
-        world.push(&format!("t{seed}"), &events);
-        sets.push((seed, events, random));
+        let owner = format!("t{seed}");
+        world.push(&owner, &events);
+        let request = random_request(&mut random);
+        let answer = world.engine.funnel(&tenant(&owner), &request, DAY0_US + HOUR_US).await.expect("an answer");
+        compare(&answer, &expected(&events, &request), &format!("set {seed}, {request:?}, {events:#?}"));
     }
-    for part in [0.0, 0.4, 1.0] {
+}
+
+/// All sets together, each with actors of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_funnels_split_between_hot_and_lake_are_those_of_the_oracle() {
+    let world = world(LIMITS).await;
+    let mut random = Random(7);
+    let named = |set: usize, name: Option<String>| name.map(|name| format!("{set}-{name}"));
+    let mut events = Vec::new();
+    for set in 0..200 {
+        let of_set = random_events(&mut random).into_iter();
+        events.extend(of_set.map(|event| Event {
+            actor: named(set, event.actor),
+            anonymous: named(set, event.anonymous),
+            ..event
+        }));
+    }
+    world.push("all", &events);
+    for (part, requests) in [(0.4, 18), (1.0, 6)] {
         world.archive(part).await;
-        for (seed, events, random) in &mut sets {
-            let request = random_request(random);
-            let answer = world.engine.funnel(&tenant(&format!("t{seed}")), &request, DAY0_US + HOUR_US).await.expect("an answer");
-            compare(&answer, &expected(events, &request), &format!("set {seed}, {part} archived, {request:?}, {events:#?}"));
+        for _ in 0..requests {
+            let request = random_request(&mut random);
+            let answer = world.engine.funnel(&tenant("all"), &request, DAY0_US + HOUR_US).await.expect("an answer");
+            let coverage = answer.coverage.clone().expect("coverage");
+            assert!(coverage.lake_events > 0 && (coverage.hot_events > 0) == (part < 1.0), "{coverage:?}");
+            compare(&answer, &expected(&events, &request), &format!("{part} archived, {request:?}"));
         }
     }
 }

@@ -131,17 +131,17 @@ fn many(actors: usize) -> Vec<Event> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_memory_than_there_is_is_refused() {
-    let world = world(Limits { memory_bytes: 300_000, ..LIMITS }).await;
+    let world = world(Limits { memory_bytes: 3_000_000, ..LIMITS }).await;
     world.push("few", &many(100));
-    world.push("shop", &many(5_000));
+    world.push("shop", &many(40_000));
     let few = world.engine.funnel(&tenant("few"), &funnel(), DAY0_US).await.expect("fits");
     assert_eq!(few.groups[0].steps[1].actors, 100);
     for part in [0.0, 1.0] {
         world.archive(part).await;
         let error = world.engine.funnel(&tenant("shop"), &funnel(), DAY0_US).await.expect_err("too big");
-        assert!(matches!(error, QueryError::Memory { limit: 300_000, .. }), "{error}");
+        assert!(matches!(error, QueryError::Memory { limit: 3_000_000, .. }), "{error}");
     }
-    let sql = "SELECT window_funnel('1h', timestamp, _shard, _seq, event_name = 'a') FROM events";
+    let sql = "SELECT window_funnel('1h', timestamp, _shard, _seq, true) FROM events";
     let error = world.sql("shop", sql).await.expect_err("too big without groups, too");
     assert!(matches!(error, QueryError::Memory { .. }), "{error}");
 }
