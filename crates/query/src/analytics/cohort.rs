@@ -13,7 +13,7 @@ use super::calendar::Grain;
 use super::field::actor;
 use super::range::{self, Range};
 use super::run::Analysis;
-use super::source::{ACTOR, Source};
+use super::source::Source;
 use super::step::{Step, any_name};
 use super::{POINTS_MAX, filter};
 use crate::QueryError;
@@ -98,20 +98,15 @@ impl Analysis for CohortSpec {
 
     fn plan(&self, source: &Source) -> Result<DataFrame, QueryError> {
         let of = |error| QueryError::of(error, 0);
-        let columns = vec![
-            col(Column::Timestamp.name()),
-            self.anchor.condition(source)?.alias("_anchor"),
-            self.activity.condition(source)?.alias("_activity"),
-        ];
-        let arguments = vec![col(Column::Timestamp.name()), col("_anchor"), col("_activity")];
+        let arguments = vec![col(Column::Timestamp.name()), self.anchor.condition(source)?, self.activity.condition(source)?];
         let cohort = Arc::new(AggregateUDF::from(CohortRetention::with(self.rule))).call(arguments).alias(COHORT);
         let filters = filter::all_of("filters", &self.filters, source)?;
         let known = self.actor.clone().is_not_null();
         let names = any_name([&self.anchor, &self.activity]);
         let conditions = self.range.condition().into_iter().chain(filters).fold(names, Expr::and).and(known);
         let aggregates = std::iter::once(cohort).chain(source.tallies()).collect();
-        let rows = source.by_actor(conditions, self.actor.clone(), columns)?;
-        rows.aggregate(vec![col(ACTOR)], aggregates).map_err(of)
+        let events = source.events.clone().filter(conditions).map_err(of)?;
+        events.aggregate(vec![self.actor.clone().alias("_actor")], aggregates).map_err(of)
     }
 
     fn take(&self, cohorts: &mut Cohorts, rows: &RecordBatch) -> Result<(), QueryError> {

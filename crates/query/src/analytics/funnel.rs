@@ -13,7 +13,7 @@ use super::attempt::{Mode, Rules, STEPS_MAX, Window};
 use super::field::{Field, actor};
 use super::range::Range;
 use super::run::Analysis;
-use super::source::{ACTOR, Source};
+use super::source::Source;
 use super::step::{Step, any_name};
 use super::{POINTS_MAX, duration, filter};
 use crate::QueryError;
@@ -122,16 +122,13 @@ impl Analysis for Funnel {
 
     fn plan(&self, source: &Source) -> Result<DataFrame, QueryError> {
         let of = |error| QueryError::of(error, 0);
-        let steps = self.steps.iter().enumerate().map(|(n, step)| Ok(step.condition(source)?.alias(format!("_step{n}"))));
-        let steps = steps.collect::<Result<Vec<_>, QueryError>>()?;
+        let steps = self.steps.iter().map(|step| step.condition(source)).collect::<Result<Vec<_>, _>>()?;
         let place = [Column::Timestamp, Column::Shard, Column::Sequence].map(|column| col(column.name()));
-        let split = self.by.as_ref().map(|field| field.text().alias("_split"));
-        let columns: Vec<Expr> = place.into_iter().chain(split).chain(steps).collect();
-        let arguments = columns.iter().map(|column| col(column.schema_name().to_string())).collect();
+        let arguments = place.into_iter().chain(self.by.as_ref().map(Field::text)).chain(steps).collect();
         let attempt = Arc::new(AggregateUDF::from(WindowFunnel::attempt(self.rules, self.by.is_some())));
         let aggregates = std::iter::once(attempt.call(arguments).alias(ATTEMPT)).chain(source.tallies()).collect();
-        let rows = source.by_actor(self.conditions(source)?, self.actor.clone(), columns)?;
-        rows.aggregate(vec![col(ACTOR)], aggregates).map_err(of)
+        let events = source.events.clone().filter(self.conditions(source)?).map_err(of)?;
+        events.aggregate(vec![self.actor.clone().alias("_actor")], aggregates).map_err(of)
     }
 
     fn take(&self, groups: &mut Groups, rows: &RecordBatch) -> Result<(), QueryError> {

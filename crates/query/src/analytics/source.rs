@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{Expr, Partitioning};
-use datafusion::prelude::{DataFrame, SessionContext, col, lit};
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::{DataFrame, SessionContext, lit};
 use watershed_schema::{Seq, TenantId, proto};
 
 use super::field::is_hot;
 use super::range::{self, Range};
-use crate::table::{Events, TIER};
+use crate::table::Events;
 use crate::{Engine, QueryError};
 
-/// Name of the column that says whose a row is.
-pub(crate) const ACTOR: &str = "_actor";
 /// Names of the columns that count what was read.
 pub(crate) const EVENTS: &str = "_events";
 pub(crate) const HOT: &str = "_hot";
@@ -46,19 +44,6 @@ impl Source {
         let shards = shards(&events);
         let events = session.read_table(Arc::new(events)).map_err(of)?;
         Ok(Self { session, events, tiers, shards })
-    }
-
-    /// Columns of the rows that `conditions` hold for, [`ACTOR`] first, all of an actor in one partition: what is kept of an actor is
-    /// kept once, where partial aggregates would be written out and read again event by event.
-    pub(crate) fn by_actor(&self, conditions: Expr, actor: Expr, columns: Vec<Expr>) -> Result<DataFrame, QueryError> {
-        let of = |error| QueryError::of(error, 0);
-        let tier = (self.tiers == Tiers::Both).then(|| col(TIER));
-        let columns: Vec<Expr> = std::iter::once(actor.alias(ACTOR)).chain(columns).chain(tier).collect();
-        let rows = self.events.clone().filter(conditions).and_then(|rows| rows.select(columns)).map_err(of)?;
-        match self.session.copied_config().target_partitions() {
-            1 => Ok(rows),
-            partitions => rows.repartition(Partitioning::Hash(vec![col(ACTOR)], partitions)).map_err(of),
-        }
     }
 
     /// Aggregates that count the rows, and those of the hot tier where that is a question.
