@@ -33,4 +33,4 @@ paths = [path.removeprefix("file://") for path in table.inspect.files()["file_pa
 # Not read_table(path): it would take hour=… and event_type=… of the path for columns.
 files = pa.concat_tables(pq.ParquetFile(path).read(columns=COLUMNS) for path in paths)
 iceberg = table.scan(selected_fields=tuple(COLUMNS)).to_arrow()
-print(json.dumps({"iceberg": seen(iceberg), "parquet": seen(files), "watermark": table.properties.get("watershed.watermark")}))
+print(json.dumps({"iceberg": seen(iceberg), "parquet": seen(files), "files": len(paths), "watermark": table.properties.get("watershed.watermark")}))

@@ -12,6 +12,7 @@ pub mod otlp;
 mod ports;
 pub mod postgres;
 pub mod pump;
+pub mod pyiceberg;
 pub mod server;
 pub mod workerd;
 

@@ -1,8 +1,6 @@
 //! Sudden death: what was acknowledged is there once, in SQL over hot and lake and in the resumed subscription.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,8 +8,9 @@ use futures::TryStreamExt as _;
 use tokio::task::JoinSet;
 use watershed_client::{Client, Filter, Start};
 use watershed_tests::otlp::{Exporter, spans};
+use watershed_tests::pyiceberg::read_lake;
 use watershed_tests::server::Server;
-use watershed_tests::{number, target, texts, until};
+use watershed_tests::{number, texts, until};
 
 const BATCH: u64 = 100;
 const SENDERS: u64 = 4;
@@ -143,15 +142,4 @@ async fn death_between_any_two_steps_of_archiving_leaves_each_event_once() {
         });
         assert_eq!(seen, ours, "{reader}: sees what our SQL sees");
     }
-}
-
-/// What PyIceberg sees, and what pyarrow sees in the files alone.
-fn read_lake(data_dir: &Path) -> serde_json::Value {
-    let lake = data_dir.canonicalize().expect("a folder").join("lake");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign/read_lake.py");
-    let mut command = Command::new(target().join("foreign/python/bin/python"));
-    command.arg(script).arg(lake.join("catalog.db")).arg(format!("file://{}/warehouse", lake.display()));
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}: run `cargo xtask prepare`"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).expect("JSON")
 }

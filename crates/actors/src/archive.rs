@@ -6,6 +6,7 @@
 mod commit;
 mod letters;
 mod stage;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,13 +15,18 @@ use std::time::Duration;
 
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
-use watershed_lake::{DeadLetters, Lake, LakeError};
-use watershed_schema::proto::{DeadLetter, Replayed};
+use tokio::sync::mpsc;
+use watershed_lake::{DeadLetters, Doomed, Lake, LakeError};
+use watershed_schema::proto::{DeadLetter, Replayed, UpkeepStep};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use crate::control::ControlHandle;
 use crate::shard::{ReadError, ShardHandle};
 use crate::{Settings, StartError};
+
+pub use upkeep::Upkeep;
+
+use upkeep::{Job, Rounds, STEPS_MAX, Steps};
 
 const TICK: Duration = Duration::from_secs(1);
 const WAIT_MAX_TICKS: u32 = 60;
@@ -49,6 +55,8 @@ pub(crate) enum Message {
     Flush(RpcReplyPort<bool>),
     /// Write dead letters into the lake after all; empty = all of them.
     Replay(Vec<String>, RpcReplyPort<Result<Vec<Replayed>, String>>),
+    /// Do these, one after the other; the answer is whether this node does.
+    Upkeep(Vec<Job>, Steps, RpcReplyPort<Result<(), String>>),
 }
 
 impl ractor::Message for Message {}
@@ -71,6 +79,7 @@ pub(crate) struct Archiver {
     due: Due,
     /// Where a shard's next run was refused, and how often.
     refused: BTreeMap<ShardId, (Seq, u32)>,
+    upkeep: Rounds,
     /// Rounds that failed, one after another.
     failures: u32,
     /// Ticks to sit out after a failure.
@@ -101,7 +110,13 @@ impl Actor for ArchiverActor {
             Message::Replay(names, reply) => {
                 drop(reply.send(Box::pin(archiver.replay(&names)).await.map_err(|error| error.to_string())));
             }
+            Message::Upkeep(jobs, steps, reply) => drop(reply.send(archiver.ask_for_upkeep(jobs, &steps))),
         }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<Message>, archiver: &mut Archiver) -> Result<(), ActorProcessingErr> {
+        archiver.upkeep.end().await;
         Ok(())
     }
 }
@@ -142,7 +157,28 @@ impl Archiver {
                 staged = staged.and(self.stage(&shard, &replica, everything).await);
             }
         }
-        if commits { staged.and(commit::commit(&self.shards, &self.lake, self.epoch()).await) } else { staged }
+        if !commits || everything {
+            self.upkeep.end().await;
+        }
+        if !commits {
+            self.upkeep.forget_asked();
+        }
+        if !commits || self.upkeep.hold_commits().await {
+            return staged;
+        }
+        staged.and(commit::commit(&self.shards, &self.lake, self.epoch()).await)?;
+        self.upkeep.begin_if_due(self.epoch());
+        Ok(())
+    }
+
+    fn ask_for_upkeep(&mut self, jobs: Vec<Job>, steps: &Steps) -> Result<(), String> {
+        if !self.control.is_leader() {
+            let (_, committer) = self.control.me_and_leader();
+            let who = committer.map_or_else(|| "nobody now".to_owned(), |node| format!("node {node}"));
+            return Err(format!("upkeep is the committer's, which is {who}: ask there"));
+        }
+        jobs.into_iter().for_each(|job| self.upkeep.ask(job, steps.clone()));
+        Ok(())
     }
 
     /// The one committer is the control group's leader; its term fences older ones.
@@ -173,6 +209,7 @@ impl ArchiverHandle {
     ) -> Result<Self, StartError> {
         let Settings { flush_interval: interval, archive_rows: rows, archive_bytes: bytes, archive_attempts: attempts, .. } =
             *settings;
+        let upkeep = Rounds::new(Arc::clone(&lake), shards.clone(), settings.upkeep.clone());
         let letters = DeadLetters::open(&settings.data_dir.join("dead-letters"))?;
         let archiver = Archiver {
             shards,
@@ -181,6 +218,7 @@ impl ArchiverHandle {
             letters: letters.clone(),
             due: Due { interval, rows, bytes, attempts },
             refused: BTreeMap::new(),
+            upkeep,
             failures: 0,
             wait: 0,
             recovered: false,
@@ -204,6 +242,33 @@ impl ArchiverHandle {
             Ok(CallResult::Success(done)) => done,
             Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err("the archiver is stopping".to_owned()),
         }
+    }
+
+    /// Keeps the lake in shape now; what was done.
+    pub(crate) async fn maintain(&self, dry_run: bool) -> Result<Vec<UpkeepStep>, String> {
+        let orphans = Job::Orphans { dry_run };
+        self.upkeep(if dry_run { vec![orphans] } else { vec![Job::Compaction, Job::Expiry, orphans] }).await
+    }
+
+    /// Takes a tenant's rows out of the lake, or one of its actors', with all that is committed now.
+    pub(crate) async fn delete(&self, ns: String, actor: Option<String>) -> Result<Vec<UpkeepStep>, String> {
+        if !self.flush().await {
+            return Err("what is committed could not be archived, so not all would be deleted".to_owned());
+        }
+        self.upkeep(vec![Job::Deletion(Doomed::Tenant { ns, actor })]).await
+    }
+
+    async fn upkeep(&self, jobs: Vec<Job>) -> Result<Vec<UpkeepStep>, String> {
+        let (steps, mut told) = mpsc::channel(STEPS_MAX);
+        match self.actor.call(|reply| Message::Upkeep(jobs, steps, reply), None).await {
+            Ok(CallResult::Success(taken)) => taken?,
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => return Err("the archiver is stopping".to_owned()),
+        }
+        let mut done = Vec::new();
+        while let Some(step) = told.recv().await {
+            done.push(step);
+        }
+        Ok(done)
     }
 
     pub(crate) async fn flush(&self) -> bool {

@@ -20,6 +20,7 @@ mod subscriber;
 mod supervisor;
 mod tick;
 
+pub use archive::Upkeep;
 pub use budget::{Budget, Busy, Permit};
 pub use gateway::Gateway;
 pub use ingest::Ingested;
@@ -27,4 +28,4 @@ pub use node::{Membership, Node, Settings, StartError};
 pub use operator::Operator;
 pub use peers::{Alone, Ask, Peers, Question};
 pub use shard::{AppendError, Appended, Page, ReadError, Replica, ShardHandle};
-pub use subscriber::{Cursor, Step, Subscriber};
+pub use subscriber::{Cursor, Filter, FilterError, OnLag, Step, Subscriber};

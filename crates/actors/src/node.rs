@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use watershed_cluster::{ControlView, Pulse, Ring};
 use watershed_lake::Lake;
 use watershed_schema::proto::control_command::Command;
-use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, Replayed};
+use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, Replayed, UpkeepStep};
 use watershed_schema::{Column, EventBatch, GroupId, NodeId, Row, ShardId, TenantId, Value};
 
-use crate::archive::ArchiverHandle;
+use crate::archive::{ArchiverHandle, Upkeep};
 use crate::control::{ControlHandle, Controller};
 use crate::ingest::{Ingest, Ingested};
 use crate::keeper::Keeper;
@@ -22,7 +22,7 @@ use crate::operator::Operator;
 use crate::peers::Alone;
 use crate::route::Route;
 use crate::shard::{AppendError, Appended, Opening, ReadError, Replica, ShardHandle, ShardSettings};
-use crate::subscriber::{Cursor, Subscriber};
+use crate::subscriber::{Cursor, Filter, Hub, OnLag, Subscriber};
 use crate::supervisor::{self, Supervisor};
 use crate::tick::{Now, Tick as _};
 use crate::{Budget, Gateway, Peers, Permit};
@@ -52,6 +52,8 @@ pub struct Settings {
     pub archive_bytes: usize,
     /// Attempts after which rows that the lake refuses for good become a dead letter.
     pub archive_attempts: u32,
+    /// What keeps the lake in shape.
+    pub upkeep: Upkeep,
 }
 
 /// Which node of which cluster this is, and its way to the others.
@@ -128,6 +130,7 @@ struct Inner {
     operator: Operator,
     shards: Arc<Shards>,
     ingest: Ingest,
+    hub: Hub,
     archiver: Option<ArchiverHandle>,
     supervisor: ActorRef<supervisor::Message>,
     failed: watch::Receiver<Option<String>>,
@@ -170,8 +173,9 @@ impl Node {
             }
             None => None,
         };
+        let hub = Hub::start(shards.handles.clone(), supervisor.get_cell()).await?;
         let ingest = Ingest::start(settings.ingest_actors, &shards, &supervisor.get_cell()).await?;
-        let inner = Inner { gateway, control, keeper, controller, operator, shards, ingest, archiver, supervisor, failed };
+        let inner = Inner { gateway, control, keeper, controller, operator, shards, ingest, hub, archiver, supervisor, failed };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -243,12 +247,12 @@ impl Node {
         self.inner.ingest.run(decode, permit).await
     }
 
-    /// Starts a subscriber actor at these cursors, one for each shard that is to be followed.
+    /// A stream of a tenant's events from these cursors on, one for each shard that is to be followed.
     ///
-    /// # Errors
-    /// [`StartError::Actor`].
-    pub async fn subscribe(&self, tenant: TenantId, cursors: Vec<Cursor>) -> Result<Subscriber, StartError> {
-        Ok(Subscriber::start(self.shards().to_vec(), tenant, cursors).await?)
+    /// `filter` says what is worth waking it for: steps hold other events, too.
+    #[must_use]
+    pub fn subscribe(&self, tenant: TenantId, filter: Arc<Filter>, on_lag: OnLag, cursors: &[Cursor]) -> Subscriber {
+        Subscriber::new(self.inner.hub.clone(), self.shards(), (tenant, filter, on_lag), cursors)
     }
 
     /// Archives everything that is committed now and waits for the snapshot. `false`: it could not, now.
@@ -286,6 +290,29 @@ impl Node {
         }
     }
 
+    /// Keeps the lake in shape now: what was done, round by round. `dry_run`: only looks for orphans.
+    ///
+    /// # Errors
+    /// When this node has no lake, or is not the committer.
+    pub async fn maintain(&self, dry_run: bool) -> Result<Vec<UpkeepStep>, String> {
+        match &self.inner.archiver {
+            Some(archiver) => archiver.maintain(dry_run).await,
+            None => Err("this node has no lake".to_owned()),
+        }
+    }
+
+    /// Takes a tenant's rows out of the lake, or those of one of its actors: what was done, round by round. Rows that
+    /// another node has not staged yet are not among them.
+    ///
+    /// # Errors
+    /// When this node has no lake, is not the committer, or cannot archive what is committed.
+    pub async fn delete(&self, tenant: &TenantId, actor: Option<String>) -> Result<Vec<UpkeepStep>, String> {
+        match &self.inner.archiver {
+            Some(archiver) => archiver.delete(tenant.as_str().to_owned(), actor).await,
+            None => Err("this node has no lake".to_owned()),
+        }
+    }
+
     /// Returns with the reason when an actor failed: the process should end.
     pub async fn failed(&self) -> String {
         let mut failed = self.inner.failed.clone();
@@ -296,6 +323,7 @@ impl Node {
     /// Finishes what is in flight and ends every actor; what is committed and not archived stays in the log.
     pub async fn stop(&self) {
         self.inner.ingest.stop().await;
+        self.inner.hub.stop().await;
         if let Some(archiver) = &self.inner.archiver {
             archiver.stop().await;
         }

@@ -1,25 +1,31 @@
-//! A subscriber actor: one for each stream, pulled by its consumer.
+//! Streams: each reads the log as its consumer pulls, and sleeps in the node's [`Hub`] when it has seen everything.
 //!
 //! Nothing is buffered for a slow consumer: it asks for the next step when it wants one. At the tail a step comes
 //! from memory as soon as there is one, behind the tail from the log; the consumer cannot tell.
 
-use std::sync::Arc;
-use std::time::Duration;
+mod filter;
+mod hub;
+mod index;
+mod watch;
 
-use futures::future::select_all;
-use ractor::rpc::CallResult;
-use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use tokio::time::{sleep, timeout};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
 use watershed_hot::ScanRequest;
 use watershed_schema::{EventBatch, Seq, ShardId, TenantId};
 
-use crate::shard::{ReadError, ShardHandle};
+pub use filter::{Filter, FilterError};
+pub(crate) use hub::Hub;
 
-/// How long a shard is waited for before it is looked for again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+use crate::shard::{ReadError, ShardHandle};
+use hub::Sleeper;
+
+/// Events that may be passed over in a sleep before the consumer is told.
+const PASSED_OVER_MAX: u64 = 10_000;
 
 /// Where a stream stands in a shard: the next event that it has not seen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The shard.
     pub shard: ShardId,
@@ -31,7 +37,7 @@ pub struct Cursor {
 #[derive(Clone, Debug)]
 pub enum Step {
     /// Events `[from, to)`: batches of the stream's tenant with the number of their first event, which may lie
-    /// before `from`.
+    /// before `from`. What is missing was held against the stream's filter already.
     Events {
         /// The shard.
         shard: ShardId,
@@ -42,7 +48,7 @@ pub enum Step {
         /// What is inside.
         blocks: Vec<(Seq, Arc<EventBatch>)>,
     },
-    /// Events `[from, to)` are no longer in the hot tier.
+    /// Events `[from, to)` are not delivered: they are no longer in the hot tier, or the stream passes them over.
     Gap {
         /// The shard.
         shard: ShardId,
@@ -53,121 +59,119 @@ pub enum Step {
     },
 }
 
-/// A stream's reader. Dropping it ends the actor.
-#[derive(Debug)]
-pub struct Subscriber {
-    actor: ActorRef<Next>,
+/// What a stream does that falls behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnLag {
+    /// Reads everything, however long it takes.
+    CatchUp,
+    /// Passes over what is more than so many events behind a shard's tail, and says so.
+    Drop {
+        /// Events.
+        events: u64,
+    },
 }
 
-struct Next(RpcReplyPort<Result<Step, ReadError>>);
-
-impl ractor::Message for Next {}
-
-struct SubscriberActor;
+/// A stream's reader.
+pub struct Subscriber {
+    hub: Hub,
+    tenant: TenantId,
+    filter: Arc<Filter>,
+    on_lag: OnLag,
+    follows: VecDeque<Follow>,
+    /// What was passed over in a sleep.
+    passed: VecDeque<Step>,
+}
 
 struct Follow {
     shard: ShardHandle,
     next: Seq,
 }
 
-struct Stream {
-    tenant: TenantId,
-    follows: Vec<Follow>,
-}
-
 impl Subscriber {
-    pub(crate) async fn start(
-        shards: Vec<ShardHandle>,
-        tenant: TenantId,
-        cursors: Vec<Cursor>,
-    ) -> Result<Self, ractor::SpawnErr> {
-        let follow = |cursor: Cursor| {
+    pub(crate) fn new(
+        hub: Hub,
+        shards: &[ShardHandle],
+        (tenant, filter, on_lag): (TenantId, Arc<Filter>, OnLag),
+        cursors: &[Cursor],
+    ) -> Self {
+        let follow = |cursor: &Cursor| {
             let shard = shards.iter().find(|shard| shard.id() == cursor.shard)?.clone();
             Some(Follow { shard, next: cursor.next })
         };
-        let follows = cursors.into_iter().filter_map(follow).collect();
-        Ok(Self { actor: SubscriberActor::spawn(None, SubscriberActor, Stream { tenant, follows }).await?.0 })
+        Self { hub, tenant, filter, on_lag, follows: cursors.iter().filter_map(follow).collect(), passed: VecDeque::new() }
     }
 
-    /// Waits for the next step.
+    /// Waits for the next step. Dropped, it has taken nothing that is not read again.
     ///
     /// # Errors
     /// [`ReadError`] when the log cannot be read.
-    pub async fn next(&self) -> Result<Step, ReadError> {
-        match self.actor.call(Next, None).await {
-            Ok(CallResult::Success(step)) => step,
-            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(ReadError::Stopped),
-        }
-    }
-}
-
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        self.actor.kill();
-    }
-}
-
-impl Actor for SubscriberActor {
-    type Msg = Next;
-    type State = Stream;
-    type Arguments = Stream;
-
-    async fn pre_start(&self, _: ActorRef<Next>, stream: Stream) -> Result<Stream, ActorProcessingErr> {
-        Ok(stream)
-    }
-
-    async fn handle(&self, _: ActorRef<Next>, Next(reply): Next, stream: &mut Stream) -> Result<(), ActorProcessingErr> {
-        drop(reply.send(stream.step().await));
-        Ok(())
-    }
-}
-
-impl Stream {
-    async fn step(&mut self) -> Result<Step, ReadError> {
+    pub async fn next(&mut self) -> Result<Step, ReadError> {
         loop {
+            if let Some(step) = self.passed.pop_front() {
+                return Ok(step);
+            }
             for index in 0..self.follows.len() {
-                if let Some(step) = self.follows[index].step(&self.tenant).await? {
+                if let Some(step) = self.follows[index].step(&self.tenant, self.on_lag).await? {
                     self.follows.rotate_left(index + 1);
                     return Ok(step);
                 }
             }
-            self.news().await;
+            self.sleep().await?;
         }
     }
 
-    /// Waits until a shard has more, or a while: its replica may have moved.
-    async fn news(&self) {
-        let more = |follow: &Follow| {
-            let (next, mut positions) = (follow.next, follow.shard.watch());
-            Box::pin(async move {
-                if positions.wait_for(|now| now.tail() > next).await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            })
+    /// Until there is something that the filter wants, or somebody has read on without this stream.
+    async fn sleep(&mut self) -> Result<(), ReadError> {
+        let (wake, woken) = oneshot::channel();
+        let cursors = self.follows.iter().map(|follow| Cursor { shard: follow.shard.id(), next: follow.next }).collect();
+        let sleeper = Sleeper { tenant: self.tenant.clone(), filter: Arc::clone(&self.filter), cursors, wake };
+        let Some(_place) = self.hub.sleep(sleeper).await? else {
+            tokio::task::yield_now().await;
+            return Ok(());
         };
-        if self.follows.is_empty() {
-            return sleep(LOOK_AGAIN).await;
+        let cursors = woken.await.map_err(|_gone| ReadError::Stopped)?;
+        for cursor in cursors {
+            self.move_on(&cursor);
         }
-        drop(timeout(LOOK_AGAIN, select_all(self.follows.iter().map(more))).await);
+        Ok(())
+    }
+
+    /// Nothing that is wanted lies before the cursor.
+    fn move_on(&mut self, cursor: &Cursor) {
+        let Some(follow) = self.follows.iter_mut().find(|follow| follow.shard.id() == cursor.shard) else { return };
+        let (shard, from, to) = (cursor.shard, follow.next, cursor.next);
+        follow.next = to;
+        if to.0 - from.0 >= PASSED_OVER_MAX {
+            self.passed.push_back(Step::Events { shard, from, to, blocks: Vec::new() });
+        }
     }
 }
 
 impl Follow {
     /// What is there now; `None` at the tail.
-    async fn step(&mut self, tenant: &TenantId) -> Result<Option<Step>, ReadError> {
+    async fn step(&mut self, tenant: &TenantId, on_lag: OnLag) -> Result<Option<Step>, ReadError> {
         let (shard, from) = (self.shard.id(), self.next);
-        if from >= self.shard.positions().tail() {
+        let tail = self.shard.positions().tail();
+        if from >= tail {
             return Ok(None);
         }
-        let request = ScanRequest { tenant: Some(tenant.clone()), ..ScanRequest::from(from) };
-        let step = match self.shard.read(request).await {
-            Ok(page) => Step::Events { shard, from, to: page.next, blocks: page.blocks },
-            Err(ReadError::Trimmed { first }) => Step::Gap { shard, from, to: first },
-            Err(error) => return Err(error),
+        let step = match on_lag {
+            OnLag::Drop { events } if tail.0 - from.0 > events => Step::Gap { shard, from, to: tail },
+            OnLag::CatchUp | OnLag::Drop { .. } => self.read(tenant).await?,
         };
         self.next = match &step {
             Step::Events { to, .. } | Step::Gap { to, .. } => *to,
         };
         Ok(Some(step))
+    }
+
+    async fn read(&self, tenant: &TenantId) -> Result<Step, ReadError> {
+        let (shard, from) = (self.shard.id(), self.next);
+        let request = ScanRequest { tenant: Some(tenant.clone()), ..ScanRequest::from(from) };
+        match self.shard.read(request).await {
+            Ok(page) => Ok(Step::Events { shard, from, to: page.next, blocks: page.blocks }),
+            Err(ReadError::Trimmed { first }) => Ok(Step::Gap { shard, from, to: first }),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use watershed_actors::{AppendError, Cursor, Membership, Node, Settings, Step};
+use watershed_actors::{AppendError, Cursor, Filter, Membership, Node, OnLag, Settings, Step, Upkeep};
 use watershed_catalog::SqliteCatalog;
 use watershed_hot::ScanRequest;
 use watershed_lake::{FileFilter, Lake, storage};
-use watershed_schema::{BatchBuilder, Column, EventBatch, Seq, TenantId};
+use watershed_schema::{BatchBuilder, Column, EventBatch, Seq, TenantId, proto};
 
 fn settings(dir: &Path) -> Settings {
     Settings {
@@ -22,6 +22,7 @@ fn settings(dir: &Path) -> Settings {
         archive_rows: 1_000,
         archive_bytes: 1 << 20,
         archive_attempts: 5,
+        upkeep: Upkeep::default(),
     }
 }
 
@@ -157,7 +158,8 @@ async fn a_subscriber_sees_every_event_once_across_memory_disk_and_a_resume() {
 
 /// Follows tenant `a` until `count` events came; every event at most once.
 async fn follow(node: &Node, mut cursors: Vec<Cursor>, count: usize) -> (Vec<u64>, Vec<Cursor>) {
-    let subscriber = node.subscribe(tenant("a"), cursors.clone()).await.expect("starts");
+    let everything = Arc::new(Filter::new(&proto::Filter::default()).expect("a filter"));
+    let mut subscriber = node.subscribe(tenant("a"), everything, OnLag::CatchUp, &cursors);
     let mut seen = Vec::new();
     while seen.len() < count {
         let Step::Events { shard, from, to, blocks } = subscriber.next().await.expect("reads") else { panic!("a gap") };
@@ -172,6 +174,49 @@ async fn follow(node: &Node, mut cursors: Vec<Cursor>, count: usize) -> (Vec<u64
     }
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), seen.len());
     (seen, cursors)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_sleeps_until_something_comes_that_it_wants() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = start(dir.path()).await;
+    append(&node, batch("a", 0..10)).await;
+    let home = node.ring().query_shards(&tenant("a"), None)[0];
+    let cursors = [Cursor { shard: home, next: node.shards()[usize::from(home.0)].positions().tail() }];
+    let wanted = |topic: &str| proto::Filter { topics: vec![topic.to_owned()], ..proto::Filter::default() };
+    let follow = |topic: &str| {
+        let filter = Arc::new(Filter::new(&wanted(topic)).expect("a filter"));
+        let mut subscriber = node.subscribe(tenant("a"), filter, OnLag::CatchUp, &cursors);
+        tokio::spawn(async move { subscriber.next().await })
+    };
+    let (logs, nothing, gone) = (follow("log.n"), follow("trace.**"), follow("log.n"));
+    gone.abort();
+    // Another tenant's events, on the same shard for all we know, wake nobody.
+    append(&node, batch("b", 0..300)).await;
+    append(&node, batch("a", 10..12)).await;
+    let Step::Events { from, to, blocks, .. } = logs.await.expect("runs").expect("reads") else { panic!("a gap") };
+    assert!(blocks.iter().all(|(_, batch)| batch.tenant().as_str() == "a"));
+    assert_eq!(to.0 - from.0, 2, "it did not look at what came before");
+    append(&node, batch("a", 12..600)).await;
+    assert!(!nothing.is_finished());
+    node.stop().await;
+    assert!(nothing.await.expect("runs").is_err(), "who sleeps is told that the node stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_would_rather_drop_is_moved_to_the_tail() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let node = start(dir.path()).await;
+    append(&node, batch("a", 0..500)).await;
+    let home = node.ring().query_shards(&tenant("a"), None)[0];
+    let cursors = [Cursor { shard: home, next: Seq::FIRST }];
+    let everything = || Arc::new(Filter::new(&proto::Filter::default()).expect("a filter"));
+    let mut dropping = node.subscribe(tenant("a"), everything(), OnLag::Drop { events: 499 }, &cursors);
+    let Step::Gap { from, to, .. } = dropping.next().await.expect("reads") else { panic!("no gap") };
+    assert_eq!((from, to), (Seq::FIRST, node.shards()[usize::from(home.0)].positions().tail()));
+    let mut patient = node.subscribe(tenant("a"), everything(), OnLag::Drop { events: 500 }, &cursors);
+    assert!(matches!(patient.next().await.expect("reads"), Step::Events { .. }));
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

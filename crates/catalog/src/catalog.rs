@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
-use iceberg::spec::{TableMetadata, TableMetadataBuilder, TableMetadataRef};
+use iceberg::spec::{MetadataLog, TableMetadata, TableMetadataBuilder, TableMetadataRef};
 use iceberg::table::Table;
 use iceberg::{
     Catalog, Error, ErrorKind, MetadataLocation, Namespace, NamespaceIdent, Result, Runtime, TableCommit, TableCreation,
@@ -99,11 +99,24 @@ impl SqliteCatalog {
         requirements.iter().try_for_each(|requirement| requirement.check(Some(current.metadata())))?;
         let previous = current.metadata_location_result()?.to_owned();
         let builder = current.metadata().clone().into_builder(Some(previous.clone()));
-        let metadata = updates.into_iter().try_fold(builder, |builder, update| update.apply(builder))?.build()?.metadata;
+        let built = updates.into_iter().try_fold(builder, |builder, update| update.apply(builder))?.build()?;
+        let metadata = built.metadata;
         let next = MetadataLocation::from_str(&previous)?.with_next_version().with_new_metadata(&metadata);
         metadata.write_to(&self.io, &next).await?;
         self.swap(ident, previous, next.to_string()).await?;
+        if deletes_metadata(&metadata) {
+            self.delete(&built.expired_metadata_logs).await;
+        }
         self.table(ident, metadata, next.to_string())
+    }
+
+    /// Metadata files that the table's log no longer names. The commit stands, whatever becomes of them.
+    async fn delete(&self, expired: &[MetadataLog]) {
+        for MetadataLog { metadata_file, .. } in expired {
+            if let Err(error) = self.io.delete(metadata_file).await {
+                tracing::warn!(file = metadata_file, %error, "an old metadata file stays");
+            }
+        }
     }
 
     async fn swap(&self, ident: &TableIdent, previous: String, next: String) -> Result<()> {
@@ -248,6 +261,12 @@ impl Catalog for SqliteCatalog {
         let (requirements, updates) = (commit.take_requirements(), commit.take_updates());
         self.commit_updates(commit.identifier(), requirements, updates).await
     }
+}
+
+/// `write.metadata.delete-after-commit.enabled`; how many old files stay is `write.metadata.previous-versions-max` (100).
+fn deletes_metadata(metadata: &TableMetadata) -> bool {
+    let value = metadata.properties().get("write.metadata.delete-after-commit.enabled");
+    value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 fn no_namespace(namespace: &NamespaceIdent) -> Error {

@@ -213,3 +213,33 @@ fn a_new_file_may_be_opened_by_many_at_once() {
         });
     }
 }
+
+/// Metadata files that are there.
+fn metadata_files(dir: &Path) -> usize {
+    let folder = dir.join("warehouse/shop/orders/metadata");
+    let names = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    names.filter(|name| name.to_string_lossy().ends_with(".metadata.json")).count()
+}
+
+#[tokio::test]
+async fn old_metadata_goes_where_the_table_says_so() {
+    for (deletes, left) in [("true", 3), ("false", 7)] {
+        let (dir, catalog) = fresh().await;
+        catalog.create_namespace(&namespace("shop"), pairs(&[])).await.expect("creates");
+        let wanted = pairs(&[
+            ("commit.retry.num-retries", "0"),
+            ("write.metadata.delete-after-commit.enabled", deletes),
+            ("write.metadata.previous-versions-max", "2"),
+        ]);
+        let creation = TableCreation { properties: wanted, ..creation("orders") };
+        let mut table = catalog.create_table(&namespace("shop"), creation).await.expect("creates");
+        for n in 0..6 {
+            table = set(&catalog, &table, &format!("n{n}")).await.expect("commits");
+        }
+        assert_eq!(metadata_files(dir.path()), left, "{deletes}: the newest and as many before it as are kept");
+        assert!(has(&catalog, "shop.orders", "n5").await);
+        for log in table.metadata().metadata_log() {
+            assert!(table.file_io().exists(&log.metadata_file).await.expect("looks"), "what the log names is there");
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::services::ingest_service_client::IngestServiceClient;
 use crate::services::lake_service_client::LakeServiceClient;
 use crate::services::query_service_client::QueryServiceClient;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
-use crate::{Error, Filter, QueryStream, Start, Subscription};
+use crate::{Error, Filter, OnLag, QueryStream, Start, Subscription};
 
 /// Largest message either way, bytes: a full batch fits.
 pub const MESSAGE_BYTES_MAX: usize = limits::BATCH_BYTES_MAX;
@@ -162,9 +162,15 @@ impl Client {
     /// ```
     #[must_use]
     pub fn subscribe(&self, filter: Filter, start: Start) -> Subscription {
+        self.subscribe_with(filter, start, OnLag::CatchUp)
+    }
+
+    /// Like [`Self::subscribe`], and says what happens when the stream falls behind.
+    #[must_use]
+    pub fn subscribe_with(&self, filter: Filter, start: Start, on_lag: OnLag) -> Subscription {
         let service = SubscribeServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Subscription::new(service, filter, start)
+        Subscription::new(service, filter, start, on_lag)
     }
 
     /// Runs SQL and collects the result.
@@ -233,6 +239,23 @@ impl Client {
     pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<proto::Replayed>, Error> {
         let request = proto::ReplayDeadLettersRequest { names };
         Ok(self.lake_service().replay_dead_letters(request).await?.into_inner().replayed)
+    }
+
+    /// Keeps the lake in shape now: what was done, round by round. `dry_run`: only looks for orphans.
+    ///
+    /// # Errors
+    /// [`Error::Status`]; a round that failed says so in its step.
+    pub async fn maintain(&self, dry_run: bool) -> Result<Vec<proto::UpkeepStep>, Error> {
+        Ok(self.lake_service().maintain(proto::MaintainRequest { dry_run }).await?.into_inner().steps)
+    }
+
+    /// Takes the tenant's rows out of the lake, or those of one actor: what was done, round by round.
+    ///
+    /// # Errors
+    /// [`Error::Status`]; a round that failed says so in its step.
+    pub async fn delete_rows(&self, actor: Option<&str>) -> Result<Vec<proto::UpkeepStep>, Error> {
+        let request = proto::DeleteRowsRequest { actor: actor.unwrap_or_default().to_owned() };
+        Ok(self.lake_service().delete_rows(request).await?.into_inner().steps)
     }
 
     /// What the cluster is made of, and changes of it.

@@ -29,7 +29,8 @@ pub use watershed_schema::proto::{
     RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,
 };
 pub use watershed_schema::proto::{
-    DeadLetter, DescribeClusterResponse, Event, Filter, NodeStatus, Replayed, ReplicaStatus, ShardStatus, StatusResponse,
+    DeadLetter, DescribeClusterResponse, Event, Filter, NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse,
+    UpkeepStep,
 };
 
 /// Stubs of the services of `proto/`; the servers are there for tests and for whoever wants to stand in for us.

@@ -13,7 +13,7 @@ use watershed_schema::proto::subscribe_response::Message;
 use crate::client::Service;
 use crate::continuity::Continuity;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
-use crate::{Error, Event, Filter};
+use crate::{Error, Event, Filter, OnLag};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -64,11 +64,12 @@ impl Stream for Subscription {
 }
 
 impl Subscription {
-    pub(crate) fn new(service: SubscribeServiceClient<Service>, filter: Filter, start: Start) -> Self {
+    pub(crate) fn new(service: SubscribeServiceClient<Service>, filter: Filter, start: Start, on_lag: OnLag) -> Self {
         let follower = Follower {
             service,
             filter,
             start,
+            on_lag,
             stream: None,
             continuity: Continuity::default(),
             backoff: BACKOFF_MIN,
@@ -82,6 +83,7 @@ struct Follower {
     service: SubscribeServiceClient<Service>,
     filter: Filter,
     start: Start,
+    on_lag: OnLag,
     stream: Option<tonic::Streaming<proto::SubscribeResponse>>,
     continuity: Continuity,
     backoff: Duration,
@@ -132,7 +134,7 @@ impl Follower {
             Start::TimestampUs(micros) => WireStart::TimestampUs(micros),
             Start::Token(token) => WireStart::ResumeToken(token),
         };
-        proto::SubscribeRequest { filter: Some(self.filter.clone()), start: Some(start) }
+        proto::SubscribeRequest { filter: Some(self.filter.clone()), start: Some(start), on_lag: self.on_lag.into() }
     }
 
     async fn lost(&mut self) {

@@ -110,7 +110,7 @@ pub struct Group {
     raft: Raft<Types, machine::Machine>,
     inbound: inbound::Inbound,
     point: machine::SnapshotPoint,
-    _heart: Arc<pulse::Heart>,
+    heart: Arc<pulse::Heart>,
     /// One purge at a time: each has a snapshot of its own.
     purging: Arc<tokio::sync::Mutex<()>>,
 }
@@ -129,7 +129,7 @@ impl Group {
         let raft = Raft::new(node.0, Arc::new(config(group)), peers, log::Log::new(store), machine).await;
         let raft = raft.map_err(|error| stopped(&error))?;
         let heart = pulse.join(raft.clone());
-        Ok(Self { raft, inbound: inbound::Inbound::default(), point, _heart: heart, purging: Arc::default() })
+        Ok(Self { raft, inbound: inbound::Inbound::default(), point, heart, purging: Arc::default() })
     }
 
     /// Founds the group, unless it was founded before. Any or all of the founders may call it, with the same voters. A

@@ -4,26 +4,27 @@
 //! Replaced files stay on the disk, for those who pinned an older snapshot. Must not know shards or sequence numbers:
 //! watermark, epoch and commit id are carried over as they are.
 
-mod files;
-mod input;
-mod live;
+pub(crate) mod files;
+pub(crate) mod input;
+pub(crate) mod live;
 mod manifests;
-mod merge;
+pub(crate) mod merge;
 mod pick;
 mod publish;
-mod replace;
+pub(crate) mod replace;
 mod summary;
 mod updates;
 
-use iceberg::spec::DataFile;
+use iceberg::spec::{DataFile, Operation, PartitionSpecRef};
 use iceberg::table::Table;
 use iceberg::writer::IcebergWriter;
 use watershed_schema::Epoch;
 
+use crate::table::fence;
 use crate::write::parquet;
 use crate::{Lake, LakeError};
 
-pub use updates::Updates;
+pub use updates::{Updates, updates_by};
 
 use files::Written;
 use merge::Merge;
@@ -31,7 +32,7 @@ use pick::Group;
 use replace::Replacement;
 
 /// How much one round of compaction may do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompactionLimits {
     /// Length of the files it aims at, in bytes; files of half of that are left alone. Also about what a round holds in
     /// memory of its inputs (compressed), and once more of its output.
@@ -77,10 +78,9 @@ impl Lake {
     /// [`LakeError::NotCompactable`] for a table that others have given deletes, or a catalog without [`Updates`].
     /// [`LakeError::Iceberg`] may mean unknown: the next round sees what is the case.
     pub async fn compact(&self, limits: &CompactionLimits, epoch: Epoch) -> Result<Option<Compacted>, LakeError> {
-        let without = || LakeError::NotCompactable("the catalog takes no updates of ours".to_owned());
-        let updates = self.updates.as_deref().ok_or_else(without)?;
+        let updates = self.way_in()?;
         let table = self.load().await?;
-        publish::fence(&table, epoch)?;
+        fence(&table, epoch)?;
         let groups = pick::groups(live::small_files(&table, limits.target_bytes / 2).await?, limits);
         if groups.is_empty() {
             return Ok(None);
@@ -91,7 +91,7 @@ impl Lake {
             Err(error) => return Err(written.remove_after(error).await),
         };
         let replaced = groups.iter().flat_map(|group| &group.files).map(|file| file.path.clone()).collect();
-        let next = match Replacement::new(&table, replaced, added, &written).snapshot().await {
+        let next = match Replacement::new(&table, replaced, added, &written).snapshot(Operation::Replace).await {
             Ok(next) => next,
             Err(error) => return Err(written.remove_after(error).await),
         };
@@ -106,7 +106,7 @@ async fn merged(
     groups: &[Group],
     limits: &CompactionLimits,
     written: &Written,
-) -> Result<(Compacted, Vec<DataFile>), LakeError> {
+) -> Result<(Compacted, Vec<(PartitionSpecRef, DataFile)>), LakeError> {
     let (mut round, mut added) = (Compacted::default(), Vec::new());
     for group in groups {
         let (files, decoded_bytes) = rewrite(table, group, limits, written).await?;
@@ -116,7 +116,7 @@ async fn merged(
         round.bytes_after += files.iter().map(DataFile::file_size_in_bytes).sum::<u64>();
         round.rows += same_rows(group, &files)?;
         round.decoded_bytes_peak = round.decoded_bytes_peak.max(decoded_bytes);
-        added.extend(files);
+        added.extend(files.into_iter().map(|file| (table.metadata().default_partition_spec().clone(), file)));
     }
     Ok((round, added))
 }
@@ -129,7 +129,8 @@ async fn rewrite(
 ) -> Result<(Vec<DataFile>, usize), LakeError> {
     let target_bytes = usize::try_from(limits.target_bytes).unwrap_or(usize::MAX);
     let mut rows = Merge::open(table, &group.files, limits.decoded_bytes_max).await?;
-    let mut writer = parquet(table, group.partition.clone(), target_bytes, written.clone(), written.names()).await?;
+    let partition = (table.metadata().default_partition_spec().clone(), group.partition.clone());
+    let mut writer = parquet(table, partition, target_bytes, written.clone(), written.names()).await?;
     while let Some(slice) = rows.next().await? {
         writer.write(slice).await?;
     }

@@ -49,11 +49,11 @@ pub enum LakeError {
     /// There is a table of our name that is not like ours.
     #[error("table does not fit: {0}")]
     Foreign(String),
-    /// Another commit came before a compaction's: nothing is changed, its files are removed.
-    #[error("compaction: another commit came first")]
+    /// Another commit came before ours: nothing is changed, what was written for it is removed.
+    #[error("another commit came first")]
     Overtaken,
-    /// A table that cannot be compacted, or not by way of this catalog.
-    #[error("compaction: {0}")]
+    /// A table that cannot be kept in shape, or not by way of this catalog.
+    #[error("upkeep: {0}")]
     NotCompactable(String),
     /// A number in the table's properties is no number.
     #[error("table property {0} is malformed")]

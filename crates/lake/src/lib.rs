@@ -5,9 +5,13 @@
 mod commit;
 mod compact;
 mod dead_letters;
+mod delete;
 mod encoding;
 mod error;
 mod evolve;
+mod expire;
+mod named;
+mod orphans;
 mod paths;
 mod pinned_catalog;
 mod read;
@@ -22,9 +26,12 @@ mod waits;
 mod write;
 
 pub use commit::{CommitRequest, Committed, StagedRange};
-pub use compact::{Compacted, CompactionLimits, Updates};
+pub use compact::{Compacted, CompactionLimits, Updates, updates_by};
 pub use dead_letters::DeadLetters;
+pub use delete::{Deleted, Doomed};
 pub use error::LakeError;
+pub use expire::{Expired, SnapshotRetention};
+pub use orphans::{OrphanRule, Orphans};
 pub use paths::FileName;
 pub use read::{FileFilter, FileToRead, Pinned};
 pub use rows::Rows;

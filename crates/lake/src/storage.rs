@@ -89,7 +89,7 @@ struct ObjectStorage {
     places: Places,
 }
 
-fn failed(location: &str, error: impl Into<anyhow::Error>) -> Error {
+pub(crate) fn failed(location: &str, error: impl Into<anyhow::Error>) -> Error {
     Error::new(ErrorKind::Unexpected, format!("storage: {location}")).with_source(error)
 }
 

@@ -17,6 +17,8 @@ pub type Watermark = BTreeMap<ShardId, Seq>;
 pub(crate) const WATERMARK: &str = "watershed.watermark";
 pub(crate) const EPOCH: &str = "watershed.epoch";
 pub(crate) const COMMIT_ID: &str = "watershed.commit_id";
+/// A metadata file that no catalog needs any longer goes with the commit that makes it so.
+pub(crate) const DELETE_METADATA: (&str, &str) = ("write.metadata.delete-after-commit.enabled", "true");
 
 /// The table `watershed.events`.
 #[derive(Clone, Debug)]
@@ -84,7 +86,7 @@ fn unless<T>(fine: ErrorKind, result: iceberg::Result<T>) -> Result<(), LakeErro
 }
 
 fn creation() -> iceberg::Result<TableCreation> {
-    let properties = [("commit.retry.num-retries".to_owned(), "0".to_owned())];
+    let properties = [("commit.retry.num-retries", "0"), DELETE_METADATA].map(|(key, value)| (key.to_owned(), value.to_owned()));
     Ok(TableCreation::builder()
         .name("events".to_owned())
         .schema(schema::events()?)
@@ -102,4 +104,10 @@ pub(crate) fn watermark_of(table: &Table) -> Result<Watermark, LakeError> {
 pub(crate) fn epoch_of(table: &Table) -> Result<Epoch, LakeError> {
     let Some(text) = table.metadata().properties().get(EPOCH) else { return Ok(Epoch(0)) };
     text.parse().map(Epoch).map_err(|_no_number: std::num::ParseIntError| LakeError::Property(EPOCH))
+}
+
+/// Only the newest owner changes the table: its archiver and its upkeep.
+pub(crate) fn fence(table: &Table, ours: Epoch) -> Result<(), LakeError> {
+    let stored = epoch_of(table)?;
+    if ours < stored { Err(LakeError::Fenced { ours, stored }) } else { Ok(()) }
 }

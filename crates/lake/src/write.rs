@@ -9,7 +9,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use iceberg::arrow::schema_to_arrow_schema;
-use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, TableProperties, serialize_data_file_to_json};
+use iceberg::spec::{
+    DataFile, FormatVersion, Literal, PartitionKey, PartitionSpecRef, Struct, TableProperties, serialize_data_file_to_json,
+};
 use iceberg::table::Table;
 use iceberg::writer::base_writer::data_file_writer::DataFileWriterBuilder;
 use iceberg::writer::file_writer::ParquetWriterBuilder;
@@ -76,19 +78,18 @@ async fn write_part(
 async fn writer(table: &Table, (hour, kind): Partition, name: FileName) -> Result<impl IcebergWriter, LakeError> {
     let values = Struct::from_iter([Some(Literal::int(hour)), Some(Literal::string(kind))]);
     let folders = Folders(table.metadata().location().to_owned());
-    parquet(table, values, TARGET_BYTES, folders, Names::new(name)).await
+    parquet(table, (table.metadata().default_partition_spec().clone(), values), TARGET_BYTES, folders, Names::new(name)).await
 }
 
-/// A writer of Parquet files of one partition of the default spec, each about `target_bytes` long at most.
+/// A writer of Parquet files of one partition, each about `target_bytes` long at most.
 pub(crate) async fn parquet(
     table: &Table,
-    partition: Struct,
+    (spec, partition): (PartitionSpecRef, Struct),
     target_bytes: usize,
     folders: impl LocationGenerator,
     names: impl FileNameGenerator,
 ) -> Result<impl IcebergWriter, LakeError> {
-    let metadata = table.metadata();
-    let (spec, schema) = (metadata.default_partition_spec(), metadata.current_schema());
+    let schema = table.metadata().current_schema();
     let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), partition);
     let columns = ParquetWriterBuilder::new(encoding::settings(), Arc::clone(schema));
     let files = RollingFileWriterBuilder::new(columns, target_bytes, table.file_io().clone(), folders, names);

@@ -1,4 +1,4 @@
-//! Compaction by way of a real REST catalog over a real S3 server, while answers are lost; PyIceberg reads what comes of it.
+//! Compaction and the rest of upkeep by way of a real REST catalog over a real S3 server, while answers are lost; PyIceberg reads what comes of it.
 
 #[path = "support/proxy.rs"]
 mod proxy;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use watershed_lake::storage::Files;
-use watershed_lake::{CompactionLimits, Lake, LakeError, rest};
+use watershed_lake::{CompactionLimits, Doomed, Lake, LakeError, OrphanRule, Orphans, SnapshotRetention, rest};
 use watershed_schema::{Epoch, ShardId};
 
 use proxy::{Asked, Fault, Proxy};
@@ -31,8 +31,9 @@ async fn lake(moto: &Moto, rest: &Proxy) -> Lake {
         request_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
     };
-    let catalog = rest::catalog(&settings, &Files::new(moto.s3())).await.expect("a catalog");
-    Lake::open(catalog).await.expect("opens").with_updates(rest::updates(&settings).expect("a way in"))
+    let files = Files::new(moto.s3());
+    let catalog = rest::catalog(&settings, &files).await.expect("a catalog");
+    Lake::open(catalog).await.expect("opens").with_files(files).with_updates(rest::updates(&settings).expect("a way in"))
 }
 
 /// A table of so many small files, behind a proxy that does nothing yet.
@@ -97,4 +98,34 @@ async fn a_rest_catalog_refuses_a_compaction_that_is_overtaken() {
     assert_eq!(rows_in(&lake).await, 11);
     lake.compact(&limits, EPOCH).await.expect("compacts").expect("something");
     assert_eq!(rows_in(&lake).await, 11);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_keeps_what_is_named_and_nothing_else() {
+    let (moto, rustberg, rest, lake) = archived(RUNS).await;
+    let written = request(&lake, &rows(ShardId(1), (1, 4), "log"), EPOCH).await;
+    lake.compact(&CompactionLimits::default(), EPOCH).await.expect("compacts").expect("something");
+    let all = OrphanRule { age: Duration::ZERO, with_metadata: false, dry_run: false };
+    let staged = &written.ranges[0].files;
+    assert_eq!(lake.remove_orphans(&all, staged, EPOCH).await.expect("looks"), Orphans::default(), "all is named");
+
+    rest.plan(one_lost_answer());
+    let newest = SnapshotRetention { age: Duration::ZERO, count: 1 };
+    let expired = lake.expire(&newest, EPOCH).await.expect("expires").expect("something");
+    assert_eq!((expired.snapshots as u64, expired.files_left), (RUNS, 0));
+    // A data file, a manifest and a list of each commit.
+    assert!(expired.files as u64 >= 3 * RUNS, "{expired:?}");
+    assert_eq!(rest.injected().values().sum::<usize>(), 1, "an answer was lost");
+    assert_eq!(lake.expire(&newest, EPOCH).await.expect("looks"), None);
+
+    let gone = lake.remove_orphans(&all, &[], EPOCH).await.expect("removes");
+    assert!((gone.files, gone.files_left) == (1, 0) && gone.names[0].starts_with("data/"), "what was never staged: {gone:?}");
+    let seen = || pyiceberg(json!({"type": "rest", "uri": format!("http://{}", rustberg.address)}), Some(&moto));
+    assert_eq!((&seen()["rows"], &seen()["ids"]), (&json!(RUNS * 4), &json!(RUNS * 4)));
+
+    rest.plan(one_lost_answer());
+    let doomed = Doomed::Tenant { ns: "default".to_owned(), actor: None };
+    let deleted = lake.delete(&doomed, &CompactionLimits::default(), EPOCH).await.expect("deletes").expect("something");
+    assert_eq!((deleted.rows, deleted.files_after, rows_in(&lake).await), (RUNS * 4, 0, 0));
+    assert_eq!(seen()["rows"], json!(0));
 }

@@ -3,7 +3,9 @@
 mod lake;
 mod layers;
 mod security;
+mod streams;
 mod units;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use watershed_sources::redact;
 
 pub(crate) use lake::Catalog;
 pub use lake::{LakeConfig, S3Config};
+pub(crate) use streams::StreamsConfig;
 pub(crate) use units::{Bytes, Span};
 
 const ENV_PREFIX: &str = "WATERSHED_";
@@ -79,6 +82,8 @@ pub struct Config {
     pub log_format: String,
     /// What must not be stored: `[redaction]`, in the file only.
     pub redaction: redact::Settings,
+    /// What subscriptions may use: `[streams]`.
+    pub streams: StreamsConfig,
     /// Where old events go: `[lake]`.
     pub lake: LakeConfig,
 }
@@ -113,6 +118,7 @@ impl Default for Config {
             log: "info,openraft=error".to_owned(),
             log_format: "text".to_owned(),
             redaction: redact::Settings::default(),
+            streams: StreamsConfig::default(),
             lake: LakeConfig::default(),
         }
     }
@@ -197,6 +203,7 @@ impl Config {
         self.tenants()?;
         self.lake.catalog()?;
         self.lake.buckets()?;
+        self.lake.upkeep()?;
         Ok(self)
     }
 

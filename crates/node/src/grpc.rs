@@ -21,7 +21,7 @@ use watershed_schema::limits::MESSAGE_BYTES_MAX;
 
 use crate::drain::Drain;
 use crate::ingest::Intake;
-use crate::subscribe::Tokens;
+use crate::subscribe::Streams;
 
 /// First in reflection: its `common.proto` is whole, ours of the same name is the part that `watershed.v1` needs.
 const OTLP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/otlp.bin"));
@@ -32,7 +32,7 @@ pub(crate) struct Context {
     pub(crate) node: Node,
     pub(crate) intake: Intake,
     pub(crate) drain: Drain,
-    pub(crate) tokens: Tokens,
+    pub(crate) streams: Streams,
     pub(crate) engine: Engine,
 }
 

@@ -6,6 +6,7 @@ mod body;
 mod health;
 mod otlp;
 mod sources;
+mod stream;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -14,6 +15,7 @@ use watershed_query::Engine;
 
 use crate::drain::Drain;
 use crate::ingest::Intake;
+use crate::subscribe::Streams;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -21,12 +23,18 @@ pub(crate) struct Context {
     pub(crate) node: Node,
     pub(crate) intake: Intake,
     pub(crate) drain: Drain,
+    pub(crate) streams: Streams,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) engine: Engine,
 }
 
 /// Every route of this face.
 pub(crate) fn router(context: Context) -> Router {
-    let doors = Router::new().merge(otlp::routes()).merge(sources::routes());
-    doors.merge(analytics::routes()).merge(health::routes()).with_state(context)
+    Router::new()
+        .merge(otlp::routes())
+        .merge(sources::routes())
+        .merge(analytics::routes())
+        .merge(stream::routes())
+        .merge(health::routes())
+        .with_state(context)
 }

@@ -25,7 +25,7 @@ use crate::Config;
 use crate::drain::Drain;
 use crate::hot_tier::ClusterShards;
 use crate::ingest::Intake;
-use crate::subscribe::Tokens;
+use crate::subscribe::{Seats, Streams, Tokens};
 use crate::{grpc, http, telemetry};
 
 /// How long shards may take to be handed over when the node ends.
@@ -61,9 +61,17 @@ pub async fn serve(
     let drain = Drain::new();
     let tokens = Tokens::new(cluster_id::number(&node.cluster().cluster_id)?);
     let intake = Intake { node: node.clone(), redactions };
-    let http =
-        http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), metrics, engine: engine.clone() };
-    let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), tokens, engine };
+    let seats = Seats::new(config.streams.limits());
+    let streams = Streams { node: node.clone(), tokens, drain: drain.clone(), seats };
+    let http = http::Context {
+        node: node.clone(),
+        intake: intake.clone(),
+        drain: drain.clone(),
+        streams: streams.clone(),
+        metrics,
+        engine: engine.clone(),
+    };
+    let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), streams, engine };
     let (http, grpc) = (http::router(http), grpc::routes(&grpc)?);
     started(&listeners.started(config.data_dir.clone())?);
     let servers = Servers::spawn(listeners, grpc, http).await;
@@ -100,6 +108,7 @@ async fn start(config: &Config, lake: Option<Arc<Lake>>) -> anyhow::Result<Node>
         archive_rows: config.archive_rows,
         archive_bytes: config.archive_bytes.0,
         archive_attempts: config.archive_attempts,
+        upkeep: config.lake.upkeep()?,
     };
     let membership = crate::cluster::membership(config, settings.shards).await?;
     Ok(Node::start(settings, membership, lake).await?)

@@ -1,57 +1,102 @@
-//! A subscription: where it starts, what it wants, what it is told.
+//! A subscription: where it starts, what it wants, what it is told. The faces only spell it.
 
-mod filter;
+mod json;
+mod limits;
+mod matching;
 mod message;
+mod pace;
 mod start;
 mod token;
 
+use std::sync::Arc;
+
 use futures::stream::{self, Stream as FuturesStream};
-use tonic::Status;
-use watershed_actors::{Cursor, Node, Step, Subscriber};
+use watershed_actors::{Cursor, Filter, Node, OnLag, Step, Subscriber};
+use watershed_query::Condition;
 use watershed_schema::{Seq, ShardId, TenantId, proto};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::drain::Drain;
 use crate::refusal::Refusal;
-use filter::Filter;
-pub(crate) use token::Tokens;
+use limits::Seat;
+use matching::Wanted;
+use pace::Pace;
 
-use bytes::Bytes;
+pub(crate) use limits::{Limits, Seats};
+pub(crate) use message::{Message, Told};
+pub(crate) use start::parse as parse_start;
+pub(crate) use token::Tokens;
 
 /// Events of a shard that may be passed over, because none is wanted, before the client is told: as many are read again when
 /// it resumes.
 const PASSED_OVER_MAX: u64 = 10_000;
+/// How far behind a stream may fall that asked to be moved to the tail rather than to read everything, events of a shard.
+const DROP_BEHIND: u64 = 10_000;
+
+/// What opens subscriptions. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Streams {
+    pub(crate) node: Node,
+    pub(crate) tokens: Tokens,
+    pub(crate) drain: Drain,
+    pub(crate) seats: Seats,
+}
 
 /// An open subscription.
 pub(crate) struct Stream {
     subscriber: Subscriber,
-    filter: Filter,
+    wanted: Wanted,
     filter_hash: u64,
     tokens: Tokens,
     /// Behind what the client was told last.
     cursors: Vec<Cursor>,
     /// What comes next, before anything else is read.
     waiting: Option<Step>,
+    pace: Pace,
+    _seat: Seat,
+}
+
+impl Streams {
+    /// Opens a subscription, if there is room for one more.
+    pub(crate) async fn open(&self, tenant: TenantId, asked: proto::SubscribeRequest) -> Result<Stream, Refusal> {
+        self.drain.refuse_if_begun()?;
+        let on_lag = match asked.on_lag() {
+            proto::OnLag::CatchUp => OnLag::CatchUp,
+            proto::OnLag::Drop => OnLag::Drop { events: DROP_BEHIND },
+        };
+        let wanted = asked.filter.unwrap_or_default();
+        let filter = Arc::new(Filter::new(&wanted).map_err(|error| Refusal::Invalid(error.to_string()))?);
+        let condition = condition(&wanted.where_sql)?;
+        let seat = self.seats.take(&tenant)?;
+        let filter_hash = hash(&tenant, &wanted);
+        let resume = |token: &[u8]| self.tokens.read(token, filter_hash);
+        let cursors = start::cursors(&self.node, &tenant, asked.start, resume).await?;
+        let subscriber = self.node.subscribe(tenant, Arc::clone(&filter), on_lag, &cursors);
+        let pace = self.seats.limits().pace();
+        let wanted = Wanted { filter, condition };
+        Ok(Stream { subscriber, wanted, filter_hash, tokens: self.tokens.clone(), cursors, waiting: None, pace, _seat: seat })
+    }
+}
+
+fn condition(text: &str) -> Result<Option<Condition>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Condition::compile(text).map(Some).map_err(|error| Refusal::Invalid(format!("filter.where_sql: {error}")))
+}
+
+/// What a resume token is bound to: it resumes the same question only.
+fn hash(tenant: &TenantId, wanted: &proto::Filter) -> u64 {
+    let mut bytes = tenant.as_str().as_bytes().to_vec();
+    bytes.push(0);
+    bytes.extend(prost::Message::encode_to_vec(wanted));
+    xxh3_64(&bytes)
 }
 
 impl Stream {
-    pub(crate) async fn open(
-        node: &Node,
-        tokens: &Tokens,
-        tenant: TenantId,
-        asked: proto::SubscribeRequest,
-    ) -> Result<Self, Refusal> {
-        let wanted = asked.filter.unwrap_or_default();
-        let filter_hash = filter::hash(&tenant, &wanted);
-        let filter = Filter::new(&wanted)?;
-        let cursors = start::cursors(node, &tenant, asked.start, |token| tokens.read(token, filter_hash)).await?;
-        let started = node.subscribe(tenant, cursors.clone()).await;
-        let subscriber = started.map_err(|error| Refusal::Unavailable(error.to_string()))?;
-        Ok(Self { subscriber, filter, filter_hash, tokens: tokens.clone(), cursors, waiting: None })
-    }
-
-    /// The messages, each with the token behind it; ends with `UNAVAILABLE` when the node drains.
-    pub(crate) fn messages(self, drain: Drain) -> impl FuturesStream<Item = Result<Bytes, Status>> + Send + 'static {
-        let first = message::subscribed(self.cursors.len(), &self.token());
+    /// The messages, each with the token behind it; ends with a refusal, when the node drains with `Unavailable`.
+    pub(crate) fn messages(self, drain: Drain) -> impl FuturesStream<Item = Result<Message, Refusal>> + Send + 'static {
+        let first = Message { told: Told::Subscribed { shards: self.cursors.len() }, token: self.token() };
         let rest = stream::unfold(Some((self, drain)), |state| async move {
             let (mut stream, drain) = state?;
             let next = tokio::select! {
@@ -61,7 +106,7 @@ impl Stream {
             };
             match next {
                 Ok(message) => Some((Ok(message), Some((stream, drain)))),
-                Err(refusal) => Some((Err(Status::from(refusal)), None)),
+                Err(refusal) => Some((Err(refusal), None)),
             }
         });
         futures::StreamExt::chain(stream::once(async move { Ok(first) }), rest)
@@ -69,25 +114,26 @@ impl Stream {
 
     /// The next message that has something to say. What was passed over is covered by it: to the client, a step that does
     /// not begin where the last ended is a hole.
-    async fn next(&mut self) -> Result<Bytes, Refusal> {
+    async fn next(&mut self) -> Result<Message, Refusal> {
         loop {
             match self.step().await? {
                 // What was passed over before it is not lost.
                 Step::Gap { shard, from, to } if self.at(shard) != from => {
                     self.waiting = Some(Step::Gap { shard, from, to });
-                    return Ok(self.deliver(shard, from, &[], &Bytes::new()));
+                    return Ok(self.deliver(shard, from, Vec::new()));
                 }
                 Step::Gap { shard, from, to } => {
                     self.advance(shard, to);
-                    return Ok(message::gap(shard, from, to, &self.token()));
+                    return Ok(Message { told: Told::Gap { shard, from, to }, token: self.token() });
                 }
-                Step::Events { shard, from, to, blocks } => match message::matching(&self.filter, from, to, &blocks)? {
-                    Some((seqs, rows)) => return Ok(self.deliver(shard, to, &seqs, &rows)),
-                    None if to.0 - self.at(shard).0 >= PASSED_OVER_MAX => {
-                        return Ok(self.deliver(shard, to, &[], &Bytes::new()));
+                Step::Events { shard, from, to, blocks } => {
+                    let found = self.wanted.found(shard, (from, to), blocks)?;
+                    let events = found.iter().map(|one| one.wanted.len()).sum();
+                    if events > 0 || to.0 - self.at(shard).0 >= PASSED_OVER_MAX {
+                        self.pace.take(events).await;
+                        return Ok(self.deliver(shard, to, found));
                     }
-                    None => {}
-                },
+                }
             }
         }
     }
@@ -100,10 +146,10 @@ impl Stream {
     }
 
     /// Everything since the last message about the shard, up to `to`.
-    fn deliver(&mut self, shard: ShardId, to: Seq, seqs: &[u64], rows: &Bytes) -> Bytes {
+    fn deliver(&mut self, shard: ShardId, to: Seq, found: Vec<matching::Found>) -> Message {
         let from = self.at(shard);
         self.advance(shard, to);
-        message::delivery((shard, from, to), seqs, rows, &self.token())
+        Message { told: Told::Events { shard, from, to, found }, token: self.token() }
     }
 
     fn at(&self, shard: ShardId) -> Seq {

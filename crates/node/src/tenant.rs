@@ -1,10 +1,12 @@
 //! Who owns a request: `x-scope-orgid`, else `default`. Never trusted from a payload.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use watershed_schema::TenantId;
 
 use crate::refusal::Refusal;
 
+/// The header, or the key of gRPC metadata.
+pub(crate) const NAME: HeaderName = HeaderName::from_static(HEADER);
 const HEADER: &str = "x-scope-orgid";
 
 pub(crate) fn of(headers: &HeaderMap) -> Result<TenantId, Refusal> {

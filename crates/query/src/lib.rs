@@ -3,6 +3,7 @@
 //! Must not know where hot rows come from.
 
 mod analytics;
+mod condition;
 mod engine;
 mod error;
 mod events;
@@ -16,6 +17,7 @@ mod lookup;
 mod predicates;
 mod table;
 
+pub use condition::Condition;
 pub use engine::{Engine, Limits, Rows};
 pub use error::{ErrorKind, QueryError};
 pub use hot::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError};

@@ -5,6 +5,7 @@
 pub mod arrow;
 pub mod batch;
 mod columns;
+pub mod event_json;
 mod event_type;
 mod filter;
 mod ids;

@@ -3,6 +3,10 @@
 //! Topic = `{event_type}.{event_name}`. Patterns: `*` everything, `p.*` one more level, `p.**` p or anything below,
 //! `p.>` anything below, else equality. Case-sensitive.
 
+mod trie;
+
+pub use trie::Trie;
+
 use crate::limits::{TOPIC_CHARS_MAX, TOPIC_SEGMENTS_MAX};
 
 /// A pattern that cannot be used; the words are part of the interface.

@@ -43,7 +43,8 @@ impl Archiver {
         Ok(replayed)
     }
 
-    async fn replay_one(&self, name: &str) -> Result<(), ArchiveError> {
+    async fn replay_one(&mut self, name: &str) -> Result<(), ArchiveError> {
+        self.upkeep.end().await;
         let rows = self.letters.rows(name)?;
         self.lake.replay(&rows, self.epoch()).await?;
         fail::fail_point!("archive::after_replay");

@@ -2,6 +2,7 @@
 
 mod analytics;
 mod cluster;
+mod compaction;
 mod ingest;
 mod lake;
 mod load;
@@ -26,6 +27,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench tail --rate 20000
   watershed bench query --events 1000000
   watershed bench analytics --events 1000000 --actors 100000
+  watershed bench compaction --events 500000
   watershed bench cluster failover --kills 20";
 
 #[derive(Args)]
@@ -58,6 +60,8 @@ enum What {
     Query(query::Flags),
     /// Counts, a funnel and cohorts over events in the lake.
     Analytics(analytics::Flags),
+    /// Many small files of the lake into few.
+    Compaction(compaction::Flags),
     /// Several nodes: replication, deaths, growth.
     Cluster(cluster::Flags),
 }
@@ -130,14 +134,19 @@ async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
         What::Tail(flags) => tail::run(&subject, flags).await,
         What::Query(flags) => query::run(&subject, flags).await,
         What::Analytics(flags) => analytics::run(&subject, flags).await,
+        What::Compaction(flags) => compaction::run(&subject, flags).await,
         What::Cluster(flags) => cluster::run(flags, &[]).await,
     }
 }
 
-/// What a bench needs, and over it what was asked for.
+/// Of the node that is started: what is said on the command line wins.
 fn settings(flags: &Flags) -> Vec<String> {
-    let needed = if matches!(flags.what, What::Analytics(_)) { &analytics::SETTINGS[..] } else { &[] };
-    needed.iter().map(|pair| (*pair).to_owned()).chain(flags.set.iter().cloned()).collect()
+    let own = match &flags.what {
+        What::Compaction(compaction) => compaction.settings(),
+        What::Analytics(_) => analytics::SETTINGS.map(str::to_owned).to_vec(),
+        _ => Vec::new(),
+    };
+    own.into_iter().chain(flags.set.iter().cloned()).collect()
 }
 
 /// The value below which `part` of all lie; sorts.

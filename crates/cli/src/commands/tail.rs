@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt as _;
-use watershed_client::{Event, Filter, Item, Start};
+use watershed_client::{Event, Filter, Item, OnLag, Start};
 
 use crate::Target;
 use crate::out::{self, Failure};
@@ -14,6 +14,7 @@ use crate::out::{self, Failure};
 pub(crate) const EXAMPLES: &str = "Examples:
   watershed tail --topic 'trace.**'
   watershed tail --type log --service checkout --from earliest
+  watershed tail --where \"duration_ms > 100 AND http_status_code >= 500\"
   watershed tail --from 2026-11-24T12:00:00Z --format ndjson
   watershed tail --from TOKEN     (the token that was printed at the end)";
 
@@ -36,6 +37,12 @@ pub(crate) struct Flags {
     /// Session id.
     #[arg(long = "session", value_name = "ID")]
     sessions: Vec<String>,
+    /// A condition as behind SQL's WHERE.
+    #[arg(long = "where", value_name = "SQL", default_value = "", hide_default_value = true)]
+    condition: String,
+    /// Pass over what is more than 10 000 events of a shard behind, and say so, instead of reading all of it.
+    #[arg(long)]
+    drop_on_lag: bool,
     /// now, earliest, a time (RFC 3339), or a token.
     #[arg(long, default_value = "now", value_name = "START")]
     from: String,
@@ -62,8 +69,10 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
         service_names: flags.services,
         trace_ids: flags.traces,
         session_ids: flags.sessions,
+        where_sql: flags.condition,
     };
-    let mut stream = client.subscribe(filter, start);
+    let on_lag = if flags.drop_on_lag { OnLag::Drop } else { OnLag::CatchUp };
+    let mut stream = client.subscribe_with(filter, start, on_lag);
     let (mut token, mut left) = (bytes::Bytes::new(), flags.count.unwrap_or(u64::MAX));
     while left > 0 {
         let next = tokio::select! {
@@ -97,7 +106,10 @@ fn start(text: &str) -> Result<Start, Failure> {
 
 fn print(item: &Item, format: Format, left: &mut u64) -> Result<(), Failure> {
     if let Some(lost) = &item.lost {
-        out::say(&format!("shard {}: events {} to {} are no longer in the hot tier", item.shard, lost.start, lost.end));
+        out::say(&format!(
+            "shard {}: events {} to {} are not delivered: no longer in the hot tier, or passed over",
+            item.shard, lost.start, lost.end
+        ));
     }
     let mut text = String::new();
     for (seq, event) in item.events.iter().take(usize::try_from(*left).unwrap_or(usize::MAX)) {

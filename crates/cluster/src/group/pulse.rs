@@ -3,6 +3,7 @@
 //! openraft gives each group a clock of its own: sixteen shards would wake a node and its peers hundreds of times a second,
 //! each time for a few bytes. Groups that beat at the same moment have heartbeats that can travel together.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ struct Beating(Mutex<Vec<Weak<Heart>>>);
 /// What beats: gone with the last handle of its group.
 pub(super) struct Heart {
     raft: Raft<Types, Machine>,
+    /// Whether a leader was followed since the last beat.
+    followed: AtomicBool,
     _clock: Pulse,
 }
 
@@ -40,7 +43,7 @@ impl Pulse {
 
     pub(super) fn join(self, raft: Raft<Types, Machine>) -> Arc<Heart> {
         let beating = Arc::clone(&self.0);
-        let heart = Arc::new(Heart { raft, _clock: self });
+        let heart = Arc::new(Heart { raft, followed: AtomicBool::new(false), _clock: self });
         beating.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&heart));
         heart
     }
@@ -55,10 +58,17 @@ impl Beating {
 }
 
 impl Heart {
-    /// Only a leader beats, and only the others have to see that an election is due: each look at a timer wakes the node.
+    /// A leader was heard, and this replica follows it.
+    pub(super) fn follow(&self) {
+        self.followed.store(true, Ordering::Relaxed);
+    }
+
+    /// Only a leader beats, and only who hears none has to see that an election is due: each look at a timer wakes the
+    /// node, of each group at another moment.
     async fn beat(&self) {
         let leads = self.raft.server_metrics().borrow_watched().state == ServerState::Leader;
-        self.raft.runtime_config().tick(!leads);
+        let follows = self.followed.swap(false, Ordering::Relaxed);
+        self.raft.runtime_config().tick(!leads && !follows);
         if leads && self.raft.trigger().heartbeat().await.is_err() {
             tracing::debug!("a group that stopped does not beat");
         }

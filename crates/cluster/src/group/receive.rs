@@ -46,7 +46,11 @@ impl Group {
             Poll::Ready(answer) => answer,
             Poll::Pending => call.await,
         };
-        answer.map(|answer| wire::encode(&appended(&answer))).map_err(|error| stopped(&error))
+        let answer = answer.map_err(|error| stopped(&error))?;
+        if !matches!(answer, AppendEntriesResponse::HigherVote(_)) {
+            self.heart.follow();
+        }
+        Ok(wire::encode(&appended(&answer)))
     }
 
     async fn receive_vote(&self, kind: RaftCall, body: &Bytes) -> Result<Bytes, GroupError> {

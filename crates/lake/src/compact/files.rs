@@ -13,7 +13,7 @@ use crate::paths::Folders;
 
 /// What a round has written. Names hold the round's UUID: no file of another can be among them.
 #[derive(Clone, Debug)]
-pub(super) struct Written {
+pub(crate) struct Written {
     folders: Folders,
     io: FileIO,
     round: Uuid,
@@ -21,18 +21,18 @@ pub(super) struct Written {
 }
 
 impl Written {
-    pub(super) fn new(table: &Table) -> Self {
+    pub(crate) fn new(table: &Table) -> Self {
         let folders = Folders(table.metadata().location().to_owned());
         Self { folders, io: table.file_io().clone(), round: Uuid::now_v7(), paths: Arc::default() }
     }
 
     /// Names of data files; the archiver's begin with a number.
-    pub(super) fn names(&self) -> Names {
+    pub(crate) fn names(&self) -> Names {
         Names(self.clone())
     }
 
     /// A new file of metadata.
-    pub(super) fn metadata(&self, kind: &str) -> Result<OutputFile, LakeError> {
+    pub(crate) fn metadata(&self, kind: &str) -> Result<OutputFile, LakeError> {
         let count = self.paths().len();
         let path = format!("{}/metadata/{kind}-{}-{count}.avro", self.folders.0.trim_end_matches('/'), self.round);
         Ok(self.io.new_output(self.noted(path))?)
@@ -43,12 +43,12 @@ impl Written {
         path
     }
 
-    pub(super) fn paths(&self) -> Vec<String> {
+    pub(crate) fn paths(&self) -> Vec<String> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Removes all of it: only for a round that is no part of any snapshot, and never will be.
-    pub(super) async fn remove_after(&self, error: LakeError) -> LakeError {
+    pub(crate) async fn remove_after(&self, error: LakeError) -> LakeError {
         for path in self.paths() {
             if let Err(error) = self.io.delete(&path).await {
                 tracing::warn!(path, %error, "a file of a compaction that did not happen stays, as an orphan");
@@ -65,7 +65,7 @@ impl LocationGenerator for Written {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Names(Written);
+pub(crate) struct Names(Written);
 
 impl FileNameGenerator for Names {
     fn generate_file_name(&self) -> String {

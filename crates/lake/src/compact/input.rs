@@ -26,17 +26,17 @@ const VALUE_BYTES: i64 = 8;
 /// Buffers grow by doubling.
 const GROWTH: usize = 2;
 
-pub(super) struct Input {
+pub(crate) struct Input {
     stream: ParquetRecordBatchStream<ArrowFileReader>,
     /// Decoded rows; those below `at` are given out.
-    pub(super) batch: RecordBatch,
+    pub(crate) batch: RecordBatch,
     keys: Rows,
-    pub(super) at: usize,
+    pub(crate) at: usize,
 }
 
 impl Input {
     /// Opens a file whose batches are about `decoded_bytes` long; the first one is not read yet.
-    pub(super) async fn open(table: &Table, file: &LiveFile, to: &Target, decoded_bytes: usize) -> Result<Self, LakeError> {
+    pub(crate) async fn open(table: &Table, file: &LiveFile, to: &Target, decoded_bytes: usize) -> Result<Self, LakeError> {
         let reader = table.file_io().new_input(&file.path)?.reader().await?;
         let reader = ArrowFileReader::new(FileMetadata { size: file.bytes }, reader);
         let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(ArrowError::from)?;
@@ -46,7 +46,7 @@ impl Input {
     }
 
     /// Reads the next batch; whether there is one.
-    pub(super) async fn advance(&mut self, to: &Target) -> Result<bool, LakeError> {
+    pub(crate) async fn advance(&mut self, to: &Target) -> Result<bool, LakeError> {
         self.at = 0;
         loop {
             // The old batch is freed before the next one is decoded.
@@ -61,16 +61,16 @@ impl Input {
     }
 
     /// Whether every row of the batch is given out.
-    pub(super) fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.at >= self.batch.num_rows()
     }
 
     /// What the next row is sorted by.
-    pub(super) fn key(&self) -> Row<'_> {
+    pub(crate) fn key(&self) -> Row<'_> {
         self.keys.row(self.at)
     }
 
-    pub(super) fn decoded_bytes(&self) -> usize {
+    pub(crate) fn decoded_bytes(&self) -> usize {
         self.batch.get_array_memory_size() + self.keys.size()
     }
 }
@@ -90,14 +90,14 @@ fn decoded(column: &ColumnChunkMetaData) -> i64 {
 }
 
 /// What the rows of all inputs become: the table's columns, and the keys by which it sorts.
-pub(super) struct Target {
-    pub(super) schema: SchemaRef,
+pub(crate) struct Target {
+    pub(crate) schema: SchemaRef,
     keys: RowConverter,
     key_columns: Vec<usize>,
 }
 
 impl Target {
-    pub(super) fn new(schema: SchemaRef, keys: RowConverter, key_columns: Vec<usize>) -> Self {
+    pub(crate) fn new(schema: SchemaRef, keys: RowConverter, key_columns: Vec<usize>) -> Self {
         Self { schema, keys, key_columns }
     }
 

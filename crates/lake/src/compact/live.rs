@@ -2,24 +2,45 @@
 
 use std::collections::BTreeSet;
 
-use iceberg::spec::{DataFileFormat, FormatVersion, ManifestContentType, ManifestFile, Struct};
+use iceberg::spec::{DataFile, DataFileFormat, FormatVersion, ManifestContentType, ManifestFile, PartitionSpec, Struct};
 use iceberg::table::Table;
 
 use crate::LakeError;
 
 /// A data file of the snapshot.
 #[derive(Clone, Debug)]
-pub(super) struct LiveFile {
-    pub(super) path: String,
-    pub(super) bytes: u64,
-    pub(super) rows: u64,
-    pub(super) partition: Struct,
+pub(crate) struct LiveFile {
+    pub(crate) path: String,
+    pub(crate) bytes: u64,
+    pub(crate) rows: u64,
+    pub(crate) partition: Struct,
     /// The partition in words, to sort by.
-    pub(super) folder: String,
+    pub(crate) folder: String,
+}
+
+impl LiveFile {
+    /// A file of this spec.
+    pub(crate) fn of(file: &DataFile, spec: &PartitionSpec, table: &Table) -> Self {
+        Self {
+            path: file.file_path().to_owned(),
+            bytes: file.file_size_in_bytes(),
+            rows: file.record_count(),
+            partition: file.partition().clone(),
+            folder: spec.partition_to_path(file.partition(), table.metadata().current_schema().clone()),
+        }
+    }
+}
+
+/// Manifests are written as those of version 2.
+pub(crate) fn check_format(table: &Table) -> Result<(), LakeError> {
+    match table.metadata().format_version() {
+        FormatVersion::V2 => Ok(()),
+        other => Err(LakeError::NotCompactable(format!("format version is {other}, not 2"))),
+    }
 }
 
 /// Manifests of the current snapshot that list files which are in it.
-pub(super) async fn manifests(table: &Table) -> Result<Vec<ManifestFile>, LakeError> {
+pub(crate) async fn manifests(table: &Table) -> Result<Vec<ManifestFile>, LakeError> {
     let Some(snapshot) = table.metadata().current_snapshot() else { return Ok(Vec::new()) };
     let list = table.manifest_list_reader(snapshot).load().await?;
     // Those that list deleted files alone tell of an older snapshot.
@@ -28,12 +49,9 @@ pub(super) async fn manifests(table: &Table) -> Result<Vec<ManifestFile>, LakeEr
 }
 
 /// Data files below `bytes_below`, of the spec that is written today.
-pub(super) async fn small_files(table: &Table, bytes_below: u64) -> Result<Vec<LiveFile>, LakeError> {
-    let metadata = table.metadata();
-    if metadata.format_version() != FormatVersion::V2 {
-        return Err(LakeError::NotCompactable(format!("format version is {}, not 2", metadata.format_version())));
-    }
-    let (spec, schema) = (metadata.default_partition_spec(), metadata.current_schema());
+pub(crate) async fn small_files(table: &Table, bytes_below: u64) -> Result<Vec<LiveFile>, LakeError> {
+    check_format(table)?;
+    let spec = table.metadata().default_partition_spec();
     let mut small = Vec::new();
     for manifest in manifests(table).await? {
         check(&manifest)?;
@@ -44,13 +62,7 @@ pub(super) async fn small_files(table: &Table, bytes_below: u64) -> Result<Vec<L
             let file = entry.data_file();
             let is_small = file.file_size_in_bytes() < bytes_below && file.file_format() == DataFileFormat::Parquet;
             if entry.is_alive() && is_small {
-                small.push(LiveFile {
-                    path: file.file_path().to_owned(),
-                    bytes: file.file_size_in_bytes(),
-                    rows: file.record_count(),
-                    partition: file.partition().clone(),
-                    folder: spec.partition_to_path(file.partition(), schema.clone()),
-                });
+                small.push(LiveFile::of(file, spec, table));
             }
         }
     }
@@ -58,7 +70,7 @@ pub(super) async fn small_files(table: &Table, bytes_below: u64) -> Result<Vec<L
 }
 
 /// A file of deletes holds for data files that are older than it: what is written anew would lose it.
-fn check(manifest: &ManifestFile) -> Result<(), LakeError> {
+pub(crate) fn check(manifest: &ManifestFile) -> Result<(), LakeError> {
     match manifest.content {
         ManifestContentType::Data => Ok(()),
         ManifestContentType::Deletes => {
@@ -67,9 +79,12 @@ fn check(manifest: &ManifestFile) -> Result<(), LakeError> {
     }
 }
 
-/// Whether the current snapshot holds one of these files.
-pub(super) async fn holds_any(table: &Table, paths: &BTreeSet<String>) -> Result<bool, LakeError> {
+/// Whether the current snapshot holds one of these files, data or manifest.
+pub(crate) async fn holds_any(table: &Table, paths: &BTreeSet<String>) -> Result<bool, LakeError> {
     for manifest in manifests(table).await? {
+        if paths.contains(&manifest.manifest_path) {
+            return Ok(true);
+        }
         let manifest = manifest.load_manifest(table.file_io()).await?;
         if manifest.entries().iter().any(|entry| entry.is_alive() && paths.contains(entry.file_path())) {
             return Ok(true);

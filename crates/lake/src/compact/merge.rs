@@ -17,7 +17,7 @@ use crate::write::SLICE_ROWS;
 use crate::{LakeError, schema};
 
 /// Rows of several files in the table's sort order; of equal rows, those of the first file first.
-pub(super) struct Merge {
+pub(crate) struct Merge {
     to: Target,
     inputs: Vec<Input>,
     /// Inputs with rows left, by the key of their next row.
@@ -27,7 +27,7 @@ pub(super) struct Merge {
 
 impl Merge {
     /// Opens files; together their batches are about `decoded_bytes` long.
-    pub(super) async fn open(table: &Table, files: &[LiveFile], decoded_bytes: usize) -> Result<Self, LakeError> {
+    pub(crate) async fn open(table: &Table, files: &[LiveFile], decoded_bytes: usize) -> Result<Self, LakeError> {
         let to = target(table)?;
         // Half of it is what is given out.
         let share = decoded_bytes / (2 * files.len().max(1));
@@ -43,7 +43,7 @@ impl Merge {
     }
 
     /// The next rows.
-    pub(super) async fn next(&mut self) -> Result<Option<RecordBatch>, LakeError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<RecordBatch>, LakeError> {
         let mut picked = Vec::with_capacity(SLICE_ROWS);
         let mut drained = None;
         while picked.len() < SLICE_ROWS && drained.is_none() {
@@ -90,12 +90,13 @@ impl Merge {
     }
 
     /// Most bytes of decoded rows that were in memory at a time.
-    pub(super) fn decoded_bytes_peak(&self) -> usize {
+    pub(crate) fn decoded_bytes_peak(&self) -> usize {
         self.decoded_bytes_peak
     }
 }
 
-fn target(table: &Table) -> Result<Target, LakeError> {
+/// What files become that are written anew.
+pub(crate) fn target(table: &Table) -> Result<Target, LakeError> {
     let columns = Arc::new(schema_to_arrow_schema(table.metadata().current_schema())?);
     let (mut keys, mut key_columns) = (Vec::new(), Vec::new());
     for sort in schema::sort_order().fields {

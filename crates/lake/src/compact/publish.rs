@@ -13,7 +13,7 @@ use super::files::Written;
 use super::live;
 use super::replace::Next;
 use super::updates::Updates;
-use crate::table::epoch_of;
+use crate::table::fence;
 use crate::{Lake, LakeError, waits};
 
 /// What has become of it.
@@ -23,15 +23,9 @@ enum State {
     Pending,
 }
 
-/// Only the newest owner's compactor, as only its archiver.
-pub(super) fn fence(table: &Table, ours: Epoch) -> Result<(), LakeError> {
-    let stored = epoch_of(table)?;
-    if ours < stored { Err(LakeError::Fenced { ours, stored }) } else { Ok(()) }
-}
-
 impl Lake {
     /// Makes the snapshot the newest.
-    pub(super) async fn publish(
+    pub(crate) async fn publish(
         &self,
         updates: &dyn Updates,
         next: &Next,

@@ -1,4 +1,4 @@
-//! The transaction that iceberg-rust lacks: a snapshot of the operation `replace`.
+//! The transaction that iceberg-rust lacks: a snapshot that takes files away and puts others in their place.
 //!
 //! Its manifests are those of the snapshot that was read. Where a manifest lists a replaced file, its entries are written
 //! anew: the replaced ones as deleted, the others as existing, with their sequence numbers. Nothing here is seen by
@@ -7,7 +7,8 @@
 use std::collections::BTreeSet;
 
 use iceberg::spec::{
-    DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, Operation, Snapshot, SnapshotReference, SnapshotRetention, Summary,
+    DataFile, MAIN_BRANCH, ManifestFile, ManifestListWriter, Operation, PartitionSpecRef, Snapshot, SnapshotReference,
+    SnapshotRetention, Summary,
 };
 use iceberg::table::Table;
 use iceberg::{TableRequirement, TableUpdate};
@@ -20,22 +21,22 @@ use super::summary::Changes;
 use crate::LakeError;
 
 /// Files that take the place of others.
-pub(super) struct Replacement<'a> {
+pub(crate) struct Replacement<'a> {
     table: &'a Table,
     replaced: BTreeSet<String>,
-    added: Vec<DataFile>,
+    added: Vec<(PartitionSpecRef, DataFile)>,
     written: &'a Written,
 }
 
 /// A snapshot whose files are written, and which no table has yet.
-pub(super) struct Next {
-    pub(super) snapshot: Snapshot,
+pub(crate) struct Next {
+    pub(crate) snapshot: Snapshot,
     requirements: Vec<TableRequirement>,
 }
 
 impl Next {
     /// What the catalog is asked: the updates, and what must be the case.
-    pub(super) fn commit(&self) -> (Vec<TableRequirement>, Vec<TableUpdate>) {
+    pub(crate) fn commit(&self) -> (Vec<TableRequirement>, Vec<TableUpdate>) {
         let retention = SnapshotRetention::branch(None, None, None);
         let updates = vec![
             TableUpdate::AddSnapshot { snapshot: self.snapshot.clone() },
@@ -49,13 +50,18 @@ impl Next {
 }
 
 impl<'a> Replacement<'a> {
-    /// `replaced` are files of the table's current snapshot, of its default spec; `added` hold the same rows.
-    pub(super) fn new(table: &'a Table, replaced: BTreeSet<String>, added: Vec<DataFile>, written: &'a Written) -> Self {
+    /// `replaced` are files of the table's current snapshot; `added` come in their place.
+    pub(crate) fn new(
+        table: &'a Table,
+        replaced: BTreeSet<String>,
+        added: Vec<(PartitionSpecRef, DataFile)>,
+        written: &'a Written,
+    ) -> Self {
         Self { table, replaced, added, written }
     }
 
-    /// Writes manifests and their list.
-    pub(super) async fn snapshot(mut self) -> Result<Next, LakeError> {
+    /// Writes manifests and their list; `operation` says what readers are to think of it.
+    pub(crate) async fn snapshot(mut self, operation: Operation) -> Result<Next, LakeError> {
         let metadata = self.table.metadata();
         let (parent, sequence_number, id) = (metadata.current_snapshot_id(), metadata.next_sequence_number(), self.new_id());
         let mut changes = Changes::new(self.table);
@@ -73,7 +79,7 @@ impl<'a> Replacement<'a> {
             .with_snapshot_id(id)
             .with_parent_snapshot_id(parent)
             .with_sequence_number(sequence_number)
-            .with_summary(Summary { operation: Operation::Replace, additional_properties: changes.summary() })
+            .with_summary(Summary { operation, additional_properties: changes.summary() })
             .with_schema_id(metadata.current_schema_id())
             // A clock that goes back must not make the history do so.
             .with_timestamp_ms(chrono::Utc::now().timestamp_millis().max(metadata.last_updated_ms()))
@@ -91,18 +97,21 @@ impl<'a> Replacement<'a> {
                 kept.push(manifest);
                 continue;
             }
+            let spec = self.table.metadata().partition_spec_by_id(manifest.partition_spec_id);
+            let unknown = || LakeError::NotCompactable(format!("no partition spec is known of {}", manifest.manifest_path));
+            let spec = spec.ok_or_else(unknown)?;
             for entry in alive {
                 if self.replaced.remove(entry.file_path()) {
-                    changes.removed(entry.data_file());
-                    anew.deleted(entry).await?;
+                    changes.removed(entry.data_file(), spec);
+                    anew.deleted(entry, spec).await?;
                 } else {
-                    anew.existing(entry).await?;
+                    anew.existing(entry, spec).await?;
                 }
             }
         }
-        for file in std::mem::take(&mut self.added) {
-            changes.added(&file);
-            anew.added(file).await?;
+        for (spec, file) in std::mem::take(&mut self.added) {
+            changes.added(&file, &spec);
+            anew.added(file, &spec).await?;
         }
         let mut manifests = anew.finish().await?;
         manifests.append(&mut kept);

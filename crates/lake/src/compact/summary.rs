@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use iceberg::spec::{DataFile, SnapshotSummaryCollector};
+use iceberg::spec::{DataFile, PartitionSpecRef, SnapshotSummaryCollector};
 use iceberg::table::Table;
 
 use crate::table::{COMMIT_ID, EPOCH, WATERMARK};
@@ -17,27 +17,25 @@ const TOTALS: [(&str, &str, &str); 6] = [
     ("total-equality-deletes", "added-equality-deletes", "removed-equality-deletes"),
 ];
 
-pub(super) struct Changes<'a> {
+pub(crate) struct Changes<'a> {
     table: &'a Table,
     collector: SnapshotSummaryCollector,
 }
 
 impl<'a> Changes<'a> {
-    pub(super) fn new(table: &'a Table) -> Self {
+    pub(crate) fn new(table: &'a Table) -> Self {
         Self { table, collector: SnapshotSummaryCollector::default() }
     }
 
-    pub(super) fn added(&mut self, file: &DataFile) {
-        let metadata = self.table.metadata();
-        self.collector.add_file(file, metadata.current_schema().clone(), metadata.default_partition_spec().clone());
+    pub(crate) fn added(&mut self, file: &DataFile, spec: &PartitionSpecRef) {
+        self.collector.add_file(file, self.table.metadata().current_schema().clone(), spec.clone());
     }
 
-    pub(super) fn removed(&mut self, file: &DataFile) {
-        let metadata = self.table.metadata();
-        self.collector.remove_file(file, metadata.current_schema().clone(), metadata.default_partition_spec().clone());
+    pub(crate) fn removed(&mut self, file: &DataFile, spec: &PartitionSpecRef) {
+        self.collector.remove_file(file, self.table.metadata().current_schema().clone(), spec.clone());
     }
 
-    pub(super) fn summary(&self) -> HashMap<String, String> {
+    pub(crate) fn summary(&self) -> HashMap<String, String> {
         let mut summary = self.collector.build();
         let parent = self.table.metadata().current_snapshot().map(|snapshot| snapshot.summary());
         let number = |values: &HashMap<String, String>, name: &str| values.get(name).and_then(|text| text.parse::<u64>().ok());

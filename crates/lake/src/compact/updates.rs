@@ -1,6 +1,7 @@
 //! The way into a catalog that iceberg-rust keeps to itself.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use iceberg::{Result, TableIdent, TableRequirement, TableUpdate};
@@ -17,4 +18,33 @@ pub trait Updates: Debug + Send + Sync {
     /// # Errors
     /// Like [`iceberg::Catalog::update_table`]: whatever the error, the outcome is unknown.
     async fn update(&self, table: &TableIdent, requirements: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<()>;
+}
+
+/// A way into a catalog that is a function: for who wires a catalog to the lake and knows neither's words.
+#[must_use]
+pub fn updates_by<F, A>(apply: F) -> Arc<dyn Updates>
+where
+    F: Fn(TableIdent, Vec<TableRequirement>, Vec<TableUpdate>) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<()>> + Send + 'static,
+{
+    Arc::new(By(apply))
+}
+
+struct By<F>(F);
+
+impl<F> Debug for By<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("By")
+    }
+}
+
+#[async_trait]
+impl<F, A> Updates for By<F>
+where
+    F: Fn(TableIdent, Vec<TableRequirement>, Vec<TableUpdate>) -> A + Send + Sync,
+    A: Future<Output = Result<()>> + Send + 'static,
+{
+    async fn update(&self, table: &TableIdent, requirements: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<()> {
+        (self.0)(table.clone(), requirements, updates).await
+    }
 }

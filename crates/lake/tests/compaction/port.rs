@@ -1,5 +1,7 @@
 //! The way into the SQLite catalog, which goes wrong as it is told.
 
+#![allow(dead_code, reason = "not every test file needs all of it")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,11 +25,12 @@ pub(crate) enum Fault {
 pub(crate) struct Port {
     catalog: Arc<SqliteCatalog>,
     faults: Mutex<VecDeque<Fault>>,
+    answered: tokio::sync::Notify,
 }
 
 impl Port {
     pub(crate) fn new(catalog: Arc<SqliteCatalog>) -> Self {
-        Self { catalog, faults: Mutex::default() }
+        Self { catalog, faults: Mutex::default(), answered: tokio::sync::Notify::new() }
     }
 
     /// The next attempts go wrong like this, one after the other.
@@ -38,6 +41,11 @@ impl Port {
     /// Faults that did not come up yet.
     pub(crate) fn planned(&self) -> usize {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Returns when an attempt was answered with an error.
+    pub(crate) async fn answered(&self) {
+        self.answered.notified().await;
     }
 
     fn next(&self) -> Option<Fault> {
@@ -54,8 +62,15 @@ impl Updates for Port {
     async fn update(&self, table: &TableIdent, requirements: Vec<TableRequirement>, updates: Vec<TableUpdate>) -> Result<()> {
         let apply = self.catalog.commit_updates(table, requirements, updates);
         match self.next() {
-            Some(Fault::Refused(kind)) => return Err(error(kind)),
-            Some(Fault::Applied(kind)) => return apply.await.and(Err(error(kind))),
+            Some(Fault::Refused(kind)) => {
+                self.answered.notify_one();
+                return Err(error(kind));
+            }
+            Some(Fault::Applied(kind)) => {
+                let applied = apply.await;
+                self.answered.notify_one();
+                return applied.and(Err(error(kind)));
+            }
             Some(Fault::Overtaken(request)) => {
                 let rival = Lake::open(Arc::clone(&self.catalog) as _).await.expect("opens");
                 rival.commit(&request).await.expect("the rival commits");

@@ -1,5 +1,7 @@
 //! A lake that can be compacted, rows of four partitions for it, and what is in it.
 
+#![allow(dead_code, reason = "not every test file needs all of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -43,6 +45,11 @@ pub(crate) fn rows(shard: ShardId, (from, to): (u64, u64), payload: &str) -> Row
             event.str(Column::EventType, if seq % 2 == 0 { "trace" } else { "log" });
             event.str(Column::EventName, &format!("name-{}", drawn % 7));
             event.str(Column::Ns, if drawn % 3 == 0 { "default" } else { "other" });
+            if drawn % 2 == 0 {
+                event.str(Column::ActorId, &format!("actor-{}", drawn % 4));
+            } else {
+                event.str(Column::AnonymousId, &format!("actor-{}", drawn % 8));
+            }
             event.int(Column::Timestamp, i64::try_from((seq / 2 % 2 + 5) * HOUR_US + drawn % 1_000).expect("small"));
             if drawn % 5 != 0 {
                 event.str(Column::TraceId, &format!("{:04x}", drawn % 16));
@@ -136,6 +143,13 @@ impl World {
             }
         }
         numbers
+    }
+
+    /// A file of the table's folder that nobody named.
+    pub(crate) fn put(&self, name: &str) {
+        let path = self.dir.path().join("warehouse/watershed/events").join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, "x").expect("a file");
     }
 
     /// Files of the warehouse with this in their name.

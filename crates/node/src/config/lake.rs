@@ -1,5 +1,6 @@
 //! `[lake]`: where old events go. By default a catalog file and a folder beside the shards.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use watershed_lake::Secret;
 use watershed_lake::rest::{self, Login};
 use watershed_lake::storage::{Keys, S3};
 
-use super::{ConfigError, Span, range};
+use super::{Bytes, ConfigError, Span, range};
 
 /// Settings of the lake; empty text means not set. `WATERSHED_LAKE_URI` is `uri`, `WATERSHED_LAKE_S3_REGION` is `s3.region`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +49,32 @@ pub struct LakeConfig {
     pub request_timeout: Span,
     /// REST: longest time until a connection stands.
     pub connect_timeout: Span,
+    /// Whether small files become long ones.
+    pub compaction: bool,
+    /// How long to wait after a round of compaction that found nothing to do.
+    pub compaction_interval: Span,
+    /// Length of the files that compaction aims at.
+    pub compaction_target: Bytes,
+    /// Memory for decoded rows in a round of compaction; the files' own bytes, as long as the target, come on top of it.
+    pub compaction_memory: Bytes,
+    /// How long a snapshot that was replaced stays, with the files that only it names: longer than any query takes.
+    pub snapshot_retention: Span,
+    /// As many of the newest snapshots stay, whatever their age.
+    pub snapshots_kept: u32,
+    /// How old a file must be that nobody names to be removed.
+    pub orphan_age: Span,
+    /// Between two looks for old snapshots.
+    pub expiry_interval: Span,
+    /// Between two looks for orphans, which list all files; `0s`: only by `watershed lake maintain`.
+    pub orphan_interval: Span,
+    /// How long rows stay in the lake; `0s`: for ever.
+    pub retention: Span,
+    /// Between two looks for rows that are too old.
+    pub retention_interval: Span,
+    /// Longest time of a round of upkeep that writes files: commits wait for it.
+    pub upkeep_deadline: Span,
+    /// How long rows stay, for single tenants: `[lake.tenant_retention]`, in the file only.
+    pub tenant_retention: BTreeMap<String, Span>,
     /// S3 and what speaks like it.
     pub s3: S3Config,
 }
@@ -84,6 +111,8 @@ pub struct S3Config {
     pub retry_timeout: Span,
 }
 
+const DAY_S: u64 = 24 * 3_600;
+
 /// Signatures grow old.
 const RETRY_TIMEOUT_MAX: Span = Span::from_secs(300);
 
@@ -107,6 +136,19 @@ impl Default for LakeConfig {
             vended_credentials: false,
             request_timeout: Span::from_secs(30),
             connect_timeout: Span::from_secs(5),
+            compaction: true,
+            compaction_interval: Span::from_secs(300),
+            compaction_target: Bytes(128 << 20),
+            compaction_memory: Bytes(64 << 20),
+            snapshot_retention: Span::from_secs(5 * DAY_S),
+            snapshots_kept: 10,
+            orphan_age: Span::from_secs(DAY_S),
+            expiry_interval: Span::from_secs(3_600),
+            orphan_interval: Span::from_secs(DAY_S),
+            retention: Span::from_secs(0),
+            tenant_retention: BTreeMap::new(),
+            retention_interval: Span::from_secs(DAY_S),
+            upkeep_deadline: Span::from_secs(60),
             s3: S3Config::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use prost::Message as _;
 use tonic::{Request, Status};
 use watershed_schema::proto;
@@ -10,21 +10,22 @@ use watershed_schema::proto;
 use super::Context;
 use super::raw::server_streaming;
 use crate::refusal::Refusal;
-use crate::{subscribe, tenant};
+use crate::subscribe::Streams;
+use crate::tenant;
 
 pub(super) fn routes(context: &Context) -> Router {
-    let context = context.clone();
-    server_streaming("/watershed.v1.SubscribeService/Subscribe", move |request| follow(context.clone(), request))
+    let streams = context.streams.clone();
+    server_streaming("/watershed.v1.SubscribeService/Subscribe", move |request| follow(streams.clone(), request))
 }
 
 async fn follow(
-    context: Context,
+    streams: Streams,
     request: Request<Bytes>,
 ) -> Result<impl Stream<Item = Result<Bytes, Status>> + Send + 'static, Status> {
-    context.drain.refuse_if_begun()?;
+    streams.drain.refuse_if_begun()?;
     let tenant = tenant::of(&request.metadata().clone().into_headers())?;
     let asked = proto::SubscribeRequest::decode(request.into_inner())
         .map_err(|error| Refusal::Invalid(format!("request is not decodable: {error}")))?;
-    let stream = subscribe::Stream::open(&context.node, &context.tokens, tenant, asked).await?;
-    Ok(stream.messages(context.drain))
+    let stream = streams.open(tenant, asked).await?;
+    Ok(stream.messages(streams.drain).map(|told| told.map(|message| message.to_proto()).map_err(Status::from)))
 }

@@ -5,19 +5,33 @@ use std::sync::Arc;
 
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::storage::Files;
-use watershed_lake::{Lake, rest};
+use watershed_lake::{Lake, Updates, rest, updates_by};
 
 use crate::Config;
 use crate::config::Catalog;
 
 pub(super) async fn open(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
     let files = Files::new(config.lake.buckets()?);
-    let catalog = match config.lake.catalog()? {
+    let lake = match config.lake.catalog()? {
         Catalog::None => return Ok(None),
-        Catalog::Rest(settings) => rest::catalog(&settings, &files).await?,
-        Catalog::Sqlite(warehouse) => Arc::new(embedded(&folder(config)?, warehouse, &files).await?),
+        Catalog::Rest(settings) => {
+            let updates = rest::updates(&settings)?;
+            Lake::open(rest::catalog(&settings, &files).await?).await?.with_updates(updates)
+        }
+        Catalog::Sqlite(warehouse) => {
+            let catalog = Arc::new(embedded(&folder(config)?, warehouse, &files).await?);
+            Lake::open(Arc::clone(&catalog) as _).await?.with_updates(updates_of(catalog))
+        }
     };
-    Ok(Some(Arc::new(Lake::open(catalog).await?.with_files(files))))
+    Ok(Some(Arc::new(lake.with_files(files))))
+}
+
+/// The way into the catalog file that maintenance takes.
+fn updates_of(catalog: Arc<SqliteCatalog>) -> Arc<dyn Updates> {
+    updates_by(move |table, requirements, updates| {
+        let catalog = Arc::clone(&catalog);
+        async move { catalog.commit_updates(&table, requirements, updates).await.map(drop) }
+    })
 }
 
 fn folder(config: &Config) -> std::io::Result<PathBuf> {

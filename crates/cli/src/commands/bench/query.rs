@@ -26,7 +26,7 @@ const BATCH: usize = 512;
 const AGGREGATE: &str = "SELECT event_type, count(*) FROM events GROUP BY event_type";
 
 pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failure> {
-    let traces = fill(subject, flags).await?;
+    let traces = fill(subject, flags.events).await?;
     let client = subject.target.connect().await?;
     let mut lookups = Vec::new();
     for trace in traces.iter().cycle().step_by(traces.len() / flags.lookups.max(1) + 1).take(flags.lookups) {
@@ -52,12 +52,12 @@ pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failu
     }))
 }
 
-/// One trace id of each request.
-async fn fill(subject: &Subject, flags: &Flags) -> Result<Vec<String>, Failure> {
+/// Stores spans; one trace id of each request.
+pub(super) async fn fill(subject: &Subject, events: usize) -> Result<Vec<String>, Failure> {
     let sender = send::connect(&subject.target).await?;
     let mut random = Random::new(sample::now_ns());
     let mut traces = Vec::new();
-    for _ in 0..flags.events.div_ceil(BATCH) {
+    for _ in 0..events.div_ceil(BATCH) {
         let request = sample::traces(&mut random, BATCH);
         let trace = &request.resource_spans[0].scope_spans[0].spans[0].trace_id;
         traces.push(trace.iter().map(|byte| format!("{byte:02x}")).collect());

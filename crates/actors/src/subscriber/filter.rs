@@ -1,0 +1,89 @@
+//! Which events a subscription wants.
+
+use std::collections::BTreeSet;
+
+use watershed_schema::topic::{self, Pattern};
+use watershed_schema::wire::Malformed;
+use watershed_schema::{Column, EventType, Projection, Row, Value, proto};
+
+const PATTERNS_MAX: usize = 1_000;
+const VALUES_MAX: usize = 1_000;
+
+/// What a filter looks at, in this order.
+pub(super) const COLUMNS: [Column; 5] =
+    [Column::EventType, Column::EventName, Column::ServiceName, Column::TraceId, Column::SessionId];
+/// Where the parts of [`Filter::any_of`] stand among [`COLUMNS`].
+pub(super) const PLACES: [usize; 4] = [0, 2, 3, 4];
+
+/// A filter that cannot be used; names the field and the limit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct FilterError(String);
+
+/// A compiled filter: topics AND types AND services AND traces AND sessions; an empty part is no condition.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    pub(super) topics: Vec<Pattern>,
+    /// Types, services, traces, sessions.
+    pub(super) any_of: [BTreeSet<String>; 4],
+    projection: Projection,
+}
+
+impl Filter {
+    /// Checks and compiles it.
+    ///
+    /// # Errors
+    /// [`FilterError`] for a pattern that is none, an event type that does not exist, and a list that is too long.
+    pub fn new(wanted: &proto::Filter) -> Result<Self, FilterError> {
+        check("filter.topics", wanted.topics.len(), PATTERNS_MAX)?;
+        let lists = [&wanted.event_types, &wanted.service_names, &wanted.trace_ids, &wanted.session_ids];
+        let names = ["filter.event_types", "filter.service_names", "filter.trace_ids", "filter.session_ids"];
+        for (list, name) in lists.iter().zip(names) {
+            check(name, list.len(), VALUES_MAX)?;
+        }
+        if let Some(word) = wanted.event_types.iter().find(|word| EventType::from_word(word).is_none()) {
+            return Err(FilterError(format!("filter.event_types: `{word}` is no event type")));
+        }
+        let pattern = |text: &String| Pattern::parse(text).map_err(|error| FilterError(format!("filter.topics: {error}")));
+        let topics = wanted.topics.iter().map(pattern).collect::<Result<_, _>>()?;
+        let any_of = lists.map(|list| list.iter().cloned().collect());
+        Ok(Self { topics, any_of, projection: Projection::new(&COLUMNS) })
+    }
+
+    /// Whether there is no condition.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.topics.is_empty() && self.any_of.iter().all(BTreeSet::is_empty)
+    }
+
+    /// Whether it wants this event; `values` is room that is used again.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the row is not what the writer wrote.
+    pub fn matches<'a>(&self, row: &Row<'a>, values: &mut Vec<Option<Value<'a>>>) -> Result<bool, Malformed> {
+        row.project(&self.projection, values)?;
+        if !self.lists_match(values) || self.topics.is_empty() {
+            return Ok(self.lists_match(values));
+        }
+        let topic = topic_of(values);
+        Ok(self.topics.iter().any(|pattern| pattern.matches(&topic)))
+    }
+
+    /// Whether it wants an event with these values of [`COLUMNS`], as far as they are no topic.
+    pub(super) fn lists_match(&self, values: &[Option<Value<'_>>]) -> bool {
+        self.any_of.iter().zip(PLACES).all(|(any, place)| any.is_empty() || any.contains(text(values, place)))
+    }
+}
+
+/// The text at a place of [`COLUMNS`].
+pub(super) fn text<'a>(values: &[Option<Value<'a>>], place: usize) -> &'a str {
+    values[place].and_then(Value::as_str).unwrap_or("")
+}
+
+pub(super) fn topic_of(values: &[Option<Value<'_>>]) -> String {
+    topic::of(text(values, 0), text(values, 1))
+}
+
+fn check(field: &str, count: usize, max: usize) -> Result<(), FilterError> {
+    if count > max { Err(FilterError(format!("{field} has {count} entries, limit {max}"))) } else { Ok(()) }
+}

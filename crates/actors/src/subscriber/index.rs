@@ -1,0 +1,192 @@
+//! Filters of many streams as one index: an event costs what matches it, not what is there.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use watershed_schema::topic::Trie;
+use watershed_schema::wire::Malformed;
+use watershed_schema::{Projection, Row, Value};
+
+use super::filter::{self, COLUMNS, Filter, PLACES};
+
+/// A filter is filed under one of its parts, the one that fewest events have: trace, session, topic, service, type.
+#[derive(Debug)]
+pub(super) struct Index {
+    filters: HashMap<u64, Arc<Filter>>,
+    topics: Trie<u64>,
+    /// Types, services, traces, sessions, like [`Filter::any_of`].
+    values: [HashMap<Box<str>, Vec<u64>>; 4],
+    everything: Vec<u64>,
+    projection: Projection,
+}
+
+/// Where a filter is filed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Values(usize),
+    Topics,
+    Everything,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            filters: HashMap::new(),
+            topics: Trie::default(),
+            values: Default::default(),
+            everything: Vec::new(),
+            projection: Projection::new(&COLUMNS),
+        }
+    }
+}
+
+impl Index {
+    pub(super) fn is_empty(&self) -> bool {
+        self.filters.is_empty()
+    }
+
+    pub(super) fn insert(&mut self, id: u64, filter: Arc<Filter>) {
+        match part(&filter) {
+            Part::Values(which) => {
+                for value in &filter.any_of[which] {
+                    self.values[which].entry(value.as_str().into()).or_default().push(id);
+                }
+            }
+            Part::Topics => filter.topics.iter().for_each(|pattern| self.topics.insert(pattern, id)),
+            Part::Everything => self.everything.push(id),
+        }
+        self.filters.insert(id, filter);
+    }
+
+    pub(super) fn remove(&mut self, id: u64) {
+        let Some(filter) = self.filters.remove(&id) else { return };
+        match part(&filter) {
+            Part::Values(which) => filter.any_of[which].iter().for_each(|value| forget(&mut self.values[which], value, id)),
+            Part::Topics => filter.topics.iter().for_each(|pattern| self.topics.remove(pattern, id)),
+            Part::Everything => self.everything.retain(|one| *one != id),
+        }
+    }
+
+    /// Adds the streams that want this event, each once.
+    pub(super) fn find<'a>(
+        &self,
+        row: &Row<'a>,
+        values: &mut Vec<Option<Value<'a>>>,
+        found: &mut Vec<u64>,
+    ) -> Result<(), Malformed> {
+        found.clear();
+        found.extend(&self.everything);
+        if self.everything.len() == self.filters.len() {
+            return Ok(());
+        }
+        row.project(&self.projection, values)?;
+        for (by_value, place) in self.values.iter().zip(PLACES) {
+            found.extend(by_value.get(filter::text(values, place)).into_iter().flatten());
+        }
+        if !self.topics.is_empty() {
+            self.topics.find(&filter::topic_of(values), found);
+        }
+        found.sort_unstable();
+        found.dedup();
+        // By what it is filed under it matches; the rest is still to be looked at.
+        let topic = std::cell::OnceCell::new();
+        found.retain(|id| {
+            let wants = |filter: &Arc<Filter>| {
+                let topics_match = || {
+                    let topic = topic.get_or_init(|| filter::topic_of(values));
+                    filter.topics.iter().any(|pattern| pattern.matches(topic))
+                };
+                let is_sure = matches!(part(filter), Part::Topics) || filter.topics.is_empty();
+                filter.lists_match(values) && (is_sure || topics_match())
+            };
+            self.filters.get(id).is_some_and(wants)
+        });
+        Ok(())
+    }
+}
+
+fn part(filter: &Filter) -> Part {
+    let has = |which: usize| !filter.any_of[which].is_empty();
+    match () {
+        () if has(2) => Part::Values(2),
+        () if has(3) => Part::Values(3),
+        () if !filter.topics.is_empty() => Part::Topics,
+        () if has(1) => Part::Values(1),
+        () if has(0) => Part::Values(0),
+        () => Part::Everything,
+    }
+}
+
+fn forget<S: BuildHasher>(by_value: &mut HashMap<Box<str>, Vec<u64>, S>, value: &str, id: u64) {
+    let Some(ids) = by_value.get_mut(value) else { return };
+    ids.retain(|one| *one != id);
+    if ids.is_empty() {
+        by_value.remove(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use watershed_schema::{BatchBuilder, Column, TenantId, proto};
+
+    use super::*;
+
+    fn some(of: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+        prop::collection::vec(prop::sample::select(of).prop_map(str::to_owned), 0..3)
+    }
+
+    fn filter() -> impl Strategy<Value = proto::Filter> {
+        let topics = some(&["*", "log.**", "log.*", "trace.a", "trace.b.>", "track.*"]);
+        (topics, some(&["log", "trace"]), some(&["s1", "s2"]), some(&["t1", "t2"]), some(&["v1"])).prop_map(
+            |(topics, event_types, service_names, trace_ids, session_ids)| proto::Filter {
+                topics,
+                event_types,
+                service_names,
+                trace_ids,
+                session_ids,
+                ..proto::Filter::default()
+            },
+        )
+    }
+
+    fn event() -> impl Strategy<Value = [&'static str; 5]> {
+        let word = |of: &'static [&'static str]| prop::sample::select(of);
+        (word(&["log", "trace"]), word(&["a", "b.c", "b"]), word(&["", "s1"]), word(&["", "t1", "t2"]), word(&["", "v1"]))
+            .prop_map(|(kind, name, service, trace, session)| [kind, name, service, trace, session])
+    }
+
+    proptest! {
+        #[test]
+        fn it_finds_what_each_filter_by_itself_would_take(
+            filters in prop::collection::vec(filter(), 1..30),
+            events in prop::collection::vec(event(), 1..30),
+            gone in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
+        ) {
+            let filters: Vec<_> = filters.iter().map(|wanted| Arc::new(Filter::new(wanted).unwrap())).collect();
+            let mut index = Index::default();
+            (0..).zip(&filters).for_each(|(id, filter)| index.insert(id, Arc::clone(filter)));
+            let gone: Vec<_> = gone.iter().map(|one| one.index(filters.len())).collect();
+            gone.iter().for_each(|id| index.remove(*id as u64));
+            let mut builder = BatchBuilder::new(TenantId::default(), 1_024);
+            for event in &events {
+                builder.row(None, |row| {
+                    COLUMNS.iter().zip(event).filter(|(_, text)| !text.is_empty()).for_each(|(column, text)| row.str(*column, text));
+                    row.str(Column::Id, "x");
+                    row.int(Column::Timestamp, 1);
+                });
+            }
+            let batch = builder.finish().unwrap();
+            let (mut values, mut found) = (Vec::new(), Vec::new());
+            for row in batch.rows() {
+                index.find(&row, &mut values, &mut found).unwrap();
+                let takes = |id: &usize| !gone.contains(id) && filters[*id].matches(&row, &mut Vec::new()).unwrap();
+                let expected: Vec<_> = (0..filters.len()).filter(takes).map(|id| id as u64).collect();
+                prop_assert_eq!(&found, &expected);
+            }
+            (0..filters.len()).for_each(|id| index.remove(id as u64));
+            prop_assert!(index.is_empty() && index.topics.is_empty() && index.values.iter().all(HashMap::is_empty));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What clients ask of a stream: commands over a WebSocket, a query in an address.
+
+use serde::Deserialize;
+use watershed_schema::proto;
+
+use crate::refusal::Refusal;
+use crate::subscribe::parse_start;
+
+/// A message of a WebSocket client.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Command {
+    Subscribe(Subscribe),
+    Unsubscribe {
+        id: String,
+    },
+    /// Everything up to this token has been dealt with.
+    Ack {
+        token: String,
+    },
+    Ping,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Subscribe {
+    /// Its name in what the server says; without one it gets a number.
+    pub(super) id: Option<String>,
+    topics: Vec<String>,
+    filter: Predicates,
+    /// `now` (default), `earliest`, a time, or a token.
+    from: String,
+    on_lag: Lag,
+    /// Whether the client acknowledges: then no more than a window of bytes is on its way.
+    pub(super) acks: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Predicates {
+    event_types: Vec<String>,
+    service_names: Vec<String>,
+    trace_ids: Vec<String>,
+    session_ids: Vec<String>,
+    /// What stands behind SQL's `WHERE`.
+    #[serde(rename = "where")]
+    condition: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Lag {
+    #[default]
+    CatchUp,
+    Drop,
+}
+
+impl Command {
+    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+        serde_json::from_str(text).map_err(|error| Refusal::Invalid(format!("message: {error}")))
+    }
+}
+
+impl Subscribe {
+    pub(super) fn into_request(self) -> Result<proto::SubscribeRequest, Refusal> {
+        let Predicates { event_types, service_names, trace_ids, session_ids, condition: where_sql } = self.filter;
+        let on_lag = match self.on_lag {
+            Lag::CatchUp => proto::OnLag::CatchUp,
+            Lag::Drop => proto::OnLag::Drop,
+        };
+        Ok(proto::SubscribeRequest {
+            filter: Some(proto::Filter { topics: self.topics, event_types, service_names, trace_ids, session_ids, where_sql }),
+            start: Some(parse_start(&self.from)?),
+            on_lag: on_lag.into(),
+        })
+    }
+}
+
+/// The query of an address, for server-sent events: `?topic=trace.*&topic=log.**&from=earliest`.
+#[derive(Debug, Default)]
+pub(super) struct Query {
+    pub(super) subscribe: Subscribe,
+    pub(super) tenant: Option<String>,
+}
+
+impl Query {
+    pub(super) fn parse(query: &str) -> Result<Self, Refusal> {
+        let mut all = Self::default();
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            all.take(&key, value.into_owned())?;
+        }
+        Ok(all)
+    }
+
+    fn take(&mut self, key: &str, value: String) -> Result<(), Refusal> {
+        let asked = &mut self.subscribe;
+        match key {
+            "topic" => asked.topics.push(value),
+            "event_type" => asked.filter.event_types.push(value),
+            "service_name" => asked.filter.service_names.push(value),
+            "trace_id" => asked.filter.trace_ids.push(value),
+            "session_id" => asked.filter.session_ids.push(value),
+            "where" => asked.filter.condition = value,
+            "from" => asked.from = value,
+            "on_lag" if value == "catch_up" => asked.on_lag = Lag::CatchUp,
+            "on_lag" if value == "drop" => asked.on_lag = Lag::Drop,
+            "on_lag" => return Err(Refusal::Invalid("on_lag: must be catch_up or drop".to_owned())),
+            "tenant" => self.tenant = Some(value),
+            other => return Err(Refusal::Invalid(format!("query: `{other}` is unknown"))),
+        }
+        Ok(())
+    }
+
+    /// A client that comes back says what it has seen.
+    pub(super) fn resume(&mut self, last_event_id: &str) {
+        last_event_id.clone_into(&mut self.subscribe.from);
+    }
+}
