@@ -1,7 +1,7 @@
 //! Client stubs from `proto/`, without protoc; the messages are those of the schema crate.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["ingest", "subscribe", "query", "cluster", "lake"].map(|name| format!("watershed/v1/{name}.proto"));
+    let files = ["ingest", "subscribe", "query", "cluster", "lake", "analytics"].map(|name| format!("watershed/v1/{name}.proto"));
     let descriptors = protox::compile(files, ["../../proto"])?;
     tonic_prost_build::configure()
         .extern_path(".watershed.v1", "::watershed_schema::proto")

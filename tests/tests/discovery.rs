@@ -48,6 +48,7 @@ async fn reflection_names_every_service() {
         "opentelemetry.proto.collector.logs.v1.LogsService",
         "opentelemetry.proto.collector.metrics.v1.MetricsService",
         "opentelemetry.proto.collector.trace.v1.TraceService",
+        "watershed.v1.AnalyticsService",
         "watershed.v1.IngestService",
         "watershed.v1.ClusterService",
         "watershed.v1.LakeService",

@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub(crate) mod analytics;
 pub(crate) mod bench;
 pub(crate) mod cdc;
 pub(crate) mod cluster;

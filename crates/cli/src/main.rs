@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use watershed_client::Client;
 
+use commands::analytics::{cohort, funnel, ratio, track};
 use commands::{bench, cdc, cluster, demo, doctor, lake, query, send, serve, settings, sources, status, tail, trace};
 use out::Failure;
 
@@ -47,6 +48,18 @@ enum Command {
     /// Run SQL over hot and lake.
     #[command(after_help = query::EXAMPLES)]
     Query(query::Flags),
+    /// Count events of a name, or take another aggregate of them.
+    #[command(after_help = track::EXAMPLES)]
+    Track(track::Flags),
+    /// How many actors take some steps in order.
+    #[command(after_help = funnel::EXAMPLES)]
+    Funnel(funnel::Flags),
+    /// Who comes back.
+    #[command(after_help = cohort::EXAMPLES)]
+    Cohort(cohort::Flags),
+    /// Events of one kind for each of another.
+    #[command(after_help = ratio::EXAMPLES)]
+    Ratio(ratio::Flags),
     /// Follow events as they are committed.
     #[command(after_help = tail::EXAMPLES)]
     Tail(tail::Flags),
@@ -115,6 +128,10 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Demo(flags) => block_on(demo::run(flags)),
         Command::Sources(flags) => sources::run(&flags),
         Command::Query(flags) => block_on(query::run(flags)),
+        Command::Track(flags) => block_on(track::run(flags)),
+        Command::Funnel(flags) => block_on(funnel::run(flags)),
+        Command::Cohort(flags) => block_on(cohort::run(flags)),
+        Command::Ratio(flags) => block_on(ratio::run(flags)),
         Command::Tail(flags) => block_on(tail::run(flags)),
         Command::Trace(flags) => block_on(trace::run(flags)),
         Command::Send(flags) => block_on(send::run(flags)),

@@ -9,6 +9,7 @@ use watershed_schema::{EventBatch, limits, proto};
 
 use crate::ClusterAdmin;
 use crate::lake::LakeReader;
+use crate::services::analytics_service_client::AnalyticsServiceClient;
 use crate::services::cluster_service_client::ClusterServiceClient;
 use crate::services::ingest_service_client::IngestServiceClient;
 use crate::services::lake_service_client::LakeServiceClient;
@@ -274,6 +275,11 @@ impl Client {
         IngestServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    pub(crate) fn analytics_service(&self) -> AnalyticsServiceClient<Service> {
+        AnalyticsServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
     fn lake_service(&self) -> LakeServiceClient<Service> {

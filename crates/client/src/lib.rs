@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+pub mod analytics;
 mod client;
 mod cluster;
 mod continuity;
@@ -25,6 +26,10 @@ pub use error::Error;
 pub use lake::LakeReader;
 pub use query::QueryStream;
 pub use subscription::{Item, Start, Subscription};
+pub use watershed_schema::proto::{
+    CohortEntry, CohortRequest, CohortResponse, Coverage, EventStep, FunnelGroup, FunnelRequest, FunnelResponse, FunnelStep,
+    RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,
+};
 pub use watershed_schema::proto::{
     DeadLetter, DescribeClusterResponse, Event, Filter, LakeFile, LakePartition, LakeRange, LakeSnapshot, ListFilesResponse,
     NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse, UpkeepStep,

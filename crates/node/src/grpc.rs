@@ -1,5 +1,6 @@
 //! The gRPC face: OTLP, `watershed.v1`, health, reflection.
 
+mod analytics;
 mod cluster;
 mod lake;
 mod lake_contents;
@@ -11,8 +12,10 @@ mod subscribe;
 
 use std::sync::Arc;
 
+pub(crate) use analytics::now_us;
 use tonic::service::Routes;
 use watershed_actors::Node;
+use watershed_client::services::analytics_service_server::AnalyticsServiceServer;
 use watershed_client::services::cluster_service_server::ClusterServiceServer;
 use watershed_client::services::lake_service_server::LakeServiceServer;
 use watershed_client::services::query_service_server::QueryServiceServer;
@@ -48,6 +51,8 @@ pub(crate) fn routes(context: &Context) -> anyhow::Result<Routes> {
         .build_v1()?;
     let query = QueryServiceServer::new(query::Query(context.clone())).max_encoding_message_size(MESSAGE_BYTES_MAX * 4);
     let lake = LakeServiceServer::new(lake::Keeper(context.node.clone(), context.lake.clone()));
+    let analytics = AnalyticsServiceServer::new(analytics::Analytics(context.engine.clone()));
     let cluster = ClusterServiceServer::new(cluster::Cluster(context.node.clone()));
-    Ok(Routes::from(router).add_service(reflection).add_service(query).add_service(lake).add_service(cluster))
+    let routes = Routes::from(router).add_service(reflection).add_service(query).add_service(analytics);
+    Ok(routes.add_service(lake).add_service(cluster))
 }

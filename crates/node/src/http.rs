@@ -1,5 +1,6 @@
-//! The HTTP face: every source, health, metrics.
+//! The HTTP face: every source, analytics, health, metrics.
 
+mod analytics;
 mod answer;
 mod body;
 mod health;
@@ -10,6 +11,7 @@ mod stream;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use watershed_actors::Node;
+use watershed_query::Engine;
 
 use crate::drain::Drain;
 use crate::ingest::Intake;
@@ -23,6 +25,7 @@ pub(crate) struct Context {
     pub(crate) drain: Drain,
     pub(crate) streams: Streams,
     pub(crate) metrics: PrometheusHandle,
+    pub(crate) engine: Engine,
 }
 
 /// Every route of this face.
@@ -30,6 +33,7 @@ pub(crate) fn router(context: Context) -> Router {
     Router::new()
         .merge(otlp::routes())
         .merge(sources::routes())
+        .merge(analytics::routes())
         .merge(stream::routes())
         .merge(health::routes())
         .with_state(context)

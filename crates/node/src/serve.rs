@@ -63,8 +63,14 @@ pub async fn serve(
     let intake = Intake { node: node.clone(), redactions };
     let seats = Seats::new(config.streams.limits());
     let streams = Streams { node: node.clone(), tokens, drain: drain.clone(), seats };
-    let http =
-        http::Context { node: node.clone(), intake: intake.clone(), drain: drain.clone(), streams: streams.clone(), metrics };
+    let http = http::Context {
+        node: node.clone(),
+        intake: intake.clone(),
+        drain: drain.clone(),
+        streams: streams.clone(),
+        metrics,
+        engine: engine.clone(),
+    };
     let grpc = grpc::Context { node: node.clone(), intake, drain: drain.clone(), streams, engine, lake };
     let (http, grpc) = (http::router(http), grpc::routes(&grpc)?);
     started(&listeners.started(config.data_dir.clone())?);

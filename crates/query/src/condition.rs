@@ -12,7 +12,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use watershed_schema::arrow::{ColumnsBuilder, schema_of};
 use watershed_schema::{Column, Row, Seq, ShardId};
 
-use crate::QueryError;
+use crate::{QueryError, functions};
 
 /// Longest text of a condition, bytes.
 const TEXT_BYTES_MAX: usize = 8 << 10;
@@ -70,7 +70,9 @@ impl Condition {
 fn context() -> SessionContext {
     let mut config = SessionConfig::new();
     config.options_mut().sql_parser.collect_spans = true;
-    SessionContext::new_with_config(config)
+    let context = SessionContext::new_with_config(config);
+    functions::register(&context);
+    context
 }
 
 fn described(columns: &[Column]) -> Result<DFSchema, QueryError> {
@@ -119,6 +121,9 @@ mod tests {
                 row.str(Column::EventType, "log");
                 row.str(Column::EventName, if n % 2 == 0 { "even" } else { "odd" });
                 row.int(Column::Timestamp, 1_700_000_000_000_000 + n);
+                if n == 3 {
+                    row.json(Column::Properties, r#"{"plan":"pro"}"#);
+                }
                 if n > 0 {
                     row.float(Column::DurationMs, n as f64);
                 }
@@ -141,6 +146,7 @@ mod tests {
         assert_eq!(matching("duration_ms IS NULL OR event_name LIKE 'o%'"), [0, 1, 3]);
         assert_eq!(matching("_seq = 2"), [1]);
         assert_eq!(matching("timestamp >= TIMESTAMP '2023-11-14T22:13:20.000003Z'"), [3]);
+        assert_eq!(matching("json_get(properties, 'plan') = 'pro'"), [3], "functions of ours are there, too");
         assert_eq!(matching("true"), [0, 1, 2, 3]);
     }
 

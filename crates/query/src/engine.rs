@@ -16,7 +16,7 @@ use watershed_schema::TenantId;
 
 use crate::table::Events;
 use crate::time_travel::{EVENTS_AT, EventsAt};
-use crate::{HotTier, QueryError, guard};
+use crate::{HotTier, QueryError, functions, guard};
 
 /// What one query may use.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,9 @@ impl Engine {
             .build_arc()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let config = SessionConfig::new().with_target_partitions(cores).with_information_schema(false);
-        Ok(SessionContext::new_with_config_rt(config, runtime))
+        let session = SessionContext::new_with_config_rt(config, runtime);
+        functions::register(&session);
+        Ok(session)
     }
 
     fn rows(&self, first: First, rest: SendableRecordBatchStream, end: Instant, limit: Duration) -> Rows {

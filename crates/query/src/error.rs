@@ -20,6 +20,14 @@ pub enum QueryError {
         /// The offending part.
         what: &'static str,
     },
+    /// A question of analytics that cannot be asked like this.
+    #[error("{field}: {message}")]
+    InvalidSpec {
+        /// The field of the request.
+        field: String,
+        /// What is wrong, with the limit.
+        message: String,
+    },
     /// It took too long.
     #[error("the query took longer than {ms} ms")]
     Deadline {
@@ -71,12 +79,16 @@ impl QueryError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidSql { .. } | Self::Refused { .. } => ErrorKind::InvalidArgument,
+            Self::InvalidSql { .. } | Self::Refused { .. } | Self::InvalidSpec { .. } => ErrorKind::InvalidArgument,
             Self::TooManyRows { .. } | Self::Memory { .. } => ErrorKind::ResourceExhausted,
             Self::Deadline { .. } => ErrorKind::DeadlineExceeded,
             Self::Hot(_) | Self::Lake(_) => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,
         }
+    }
+
+    pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::InvalidSpec { field: field.into(), message: message.into() }
     }
 
     /// Whether planning again against a newer snapshot helps.

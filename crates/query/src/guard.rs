@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{DFParser, Statement as Parsed};
-use datafusion::sql::sqlparser::ast::{ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    ExprWithAlias, ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableFactor, Visit, Visitor,
+};
 
 use crate::QueryError;
 use crate::time_travel::EVENTS_AT;
@@ -19,6 +21,31 @@ pub(crate) fn check(sql: &str) -> Result<(), QueryError> {
         (None, _) => Err(QueryError::InvalidSql { message: "no statement".into() }),
         (Some(_), Some(_)) => Err(QueryError::Refused { what: "more than one statement" }),
         (Some(only), None) => check_parsed(only),
+    }
+}
+
+/// A condition as it may stand behind WHERE: one expression, no query inside.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn condition(text: &str) -> Result<ExprWithAlias, QueryError> {
+    let parsed = DFParser::parse_sql_into_expr(text).map_err(|error| QueryError::InvalidSql { message: error.to_string() })?;
+    if parsed.alias.is_some() {
+        return Err(QueryError::Refused { what: "name for a condition" });
+    }
+    match parsed.expr.visit(&mut Condition) {
+        ControlFlow::Break(what) => Err(QueryError::Refused { what }),
+        ControlFlow::Continue(()) => Ok(parsed),
+    }
+}
+
+struct Condition;
+
+impl Visitor for Condition {
+    type Break = &'static str;
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Self::Break> {
+        ControlFlow::Break("query inside a condition")
     }
 }
 
@@ -144,6 +171,19 @@ mod tests {
     fn reads_pass() {
         for sql in ALLOWED {
             assert!(check(sql).is_ok(), "{sql}: {:?}", check(sql));
+        }
+    }
+
+    #[test]
+    fn a_condition_is_one_expression_without_queries() {
+        for text in ["a = 1", "json_get(properties, 'plan') IN ('a', 'b') AND NOT b", "a BETWEEN 1 AND 2 OR b IS NULL"] {
+            assert!(condition(text).is_ok(), "{text}: {:?}", condition(text));
+        }
+        for text in ["a IN (SELECT id FROM events)", "EXISTS (SELECT 1)", "a = (SELECT max(id) FROM events)", "a = 1 AS b"] {
+            assert!(matches!(condition(text), Err(QueryError::Refused { .. })), "{text}: {:?}", condition(text));
+        }
+        for text in ["", "a = ", "a = 1; DROP TABLE events", "a = 1) OR (b = 2", "a = 1 UNION SELECT 1"] {
+            assert!(matches!(condition(text), Err(QueryError::InvalidSql { .. })), "{text}: {:?}", condition(text));
         }
     }
 

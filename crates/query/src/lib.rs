@@ -2,10 +2,12 @@
 //!
 //! Must not know where hot rows come from.
 
+mod analytics;
 mod condition;
 mod engine;
 mod error;
 mod events;
+mod functions;
 mod guard;
 mod hot;
 mod hot_counts;

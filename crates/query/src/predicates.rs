@@ -36,6 +36,11 @@ impl Predicates {
                 self.add(left);
                 self.add(right);
             }
+            Expr::BinaryExpr(BinaryExpr { op: Operator::Or, .. }) => {
+                if let Some((name, values)) = one_of(filter) {
+                    self.any_of(name, &values);
+                }
+            }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (column(left), literal(right)) {
                 (Some(name), Some(value)) => self.compare(name, *op, value),
                 _ => {
@@ -89,6 +94,20 @@ impl Predicates {
             Operator::LtEq | Operator::Eq => self.to_us = Some(self.to_us.map_or(floor + 1, |at| at.min(floor + 1))),
             _ => {}
         }
+    }
+}
+
+/// `a = 'x' OR a = 'y' OR …`, which is what the planner makes of a short `a IN (…)`.
+fn one_of(expr: &Expr) -> Option<(&str, Vec<&str>)> {
+    let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
+    match op {
+        Operator::Eq => Some((column(left)?, vec![text(right)?])),
+        Operator::Or => {
+            let ((name, mut values), (other, more)) = (one_of(left)?, one_of(right)?);
+            values.extend(more);
+            (name == other).then_some((name, values))
+        }
+        _ => None,
     }
 }
 
@@ -157,6 +176,10 @@ mod tests {
         assert_eq!(predicates.keys, [key_hash("t")]);
         let named = Predicates::of(&[col("event_name").eq(lit("paid")), col("event_name").eq(lit("sent"))]);
         assert_eq!(named.names, [name_hash("paid")], "one necessary condition is enough");
+        let name = |name| col("event_name").eq(lit(name));
+        assert_eq!(Predicates::of(&[name("a").or(name("b")).or(name("c"))]).names, ["a", "b", "c"].map(name_hash));
+        assert_eq!(Predicates::of(&[name("a").or(col("trace_id").eq(lit("b")))]), Predicates::default());
+        assert_eq!(Predicates::of(&[name("a").or(name("b").and(col("trace_id").eq(lit("b"))))]), Predicates::default());
         assert_eq!(Predicates::of(&[col("event_type").not_eq(lit("log"))]), Predicates::default());
         assert_eq!(Predicates::of(&[col("event_type").eq(lit("nonsense"))]), Predicates::default());
     }

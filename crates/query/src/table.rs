@@ -25,6 +25,8 @@ pub(crate) struct Events {
     pub(crate) tenant: TenantId,
     pub(crate) hot: Arc<dyn HotTier>,
     pub(crate) ranges: Vec<HotRange>,
+    /// Where the hot tier stood when it was asked.
+    pub(crate) tails: Vec<HotRange>,
     pub(crate) pinned: Option<Pinned>,
     schema: SchemaRef,
 }
@@ -45,8 +47,8 @@ impl Events {
         };
         let watermark = |range: &HotRange| pinned.as_ref().and_then(|pinned| pinned.watermark.get(&range.shard).copied());
         let from = |range: HotRange| HotRange { trimmed: watermark(&range).unwrap_or(Seq::FIRST), ..range };
-        let ranges = tails.into_iter().map(from).filter(|range| range.trimmed < range.to).collect();
-        Ok(Self { tenant: tenant.clone(), hot: Arc::clone(hot), ranges, pinned, schema: full_schema() })
+        let ranges = tails.iter().copied().map(from).filter(|range| range.trimmed < range.to).collect();
+        Ok(Self { tenant: tenant.clone(), hot: Arc::clone(hot), ranges, tails, pinned, schema: full_schema() })
     }
 }
 

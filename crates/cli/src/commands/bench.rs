@@ -1,5 +1,6 @@
 //! `watershed bench`: a node under load; the result is JSON. It starts a node of its own unless told otherwise.
 
+mod analytics;
 mod cluster;
 mod compaction;
 mod ingest;
@@ -25,6 +26,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench source native --events
   watershed bench tail --rate 20000
   watershed bench query --events 1000000
+  watershed bench analytics --events 1000000 --actors 100000
   watershed bench compaction --events 500000
   watershed bench cluster failover --kills 20";
 
@@ -56,6 +58,8 @@ enum What {
     Tail(tail::Flags),
     /// Trace lookups and an aggregate.
     Query(query::Flags),
+    /// Counts, a funnel and cohorts over events in the lake.
+    Analytics(analytics::Flags),
     /// Many small files of the lake into few.
     Compaction(compaction::Flags),
     /// Several nodes: replication, deaths, growth.
@@ -129,6 +133,7 @@ async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
         What::Source(flags) => source::run(&subject, flags).await,
         What::Tail(flags) => tail::run(&subject, flags).await,
         What::Query(flags) => query::run(&subject, flags).await,
+        What::Analytics(flags) => analytics::run(&subject, flags).await,
         What::Compaction(flags) => compaction::run(&subject, flags).await,
         What::Cluster(flags) => cluster::run(flags, &[]).await,
     }
@@ -136,7 +141,11 @@ async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
 
 /// Of the node that is started: what is said on the command line wins.
 fn settings(flags: &Flags) -> Vec<String> {
-    let own = if let What::Compaction(compaction) = &flags.what { compaction.settings() } else { Vec::new() };
+    let own = match &flags.what {
+        What::Compaction(compaction) => compaction.settings(),
+        What::Analytics(_) => analytics::SETTINGS.map(str::to_owned).to_vec(),
+        _ => Vec::new(),
+    };
     own.into_iter().chain(flags.set.iter().cloned()).collect()
 }
 

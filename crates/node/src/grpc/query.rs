@@ -32,7 +32,7 @@ impl From<QueryError> for Refusal {
     }
 }
 
-fn status(error: QueryError) -> Status {
+pub(super) fn status(error: QueryError) -> Status {
     Refusal::from(error).into()
 }
 

@@ -1,0 +1,46 @@
+//! `AnalyticsService`. A caller who hangs up drops the call, and with it the work.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tonic::{Request, Response, Status};
+use watershed_client::services::analytics_service_server::AnalyticsService;
+use watershed_query::Engine;
+use watershed_schema::proto;
+
+use super::query::status;
+use crate::tenant;
+
+pub(super) struct Analytics(pub(super) Engine);
+
+/// The clock that durations are measured back from, microseconds.
+pub(crate) fn now_us() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[tonic::async_trait]
+impl AnalyticsService for Analytics {
+    async fn track(&self, request: Request<proto::TrackRequest>) -> Result<Response<proto::TrackResponse>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let answer = Box::pin(self.0.track(&tenant, request.get_ref(), now_us()));
+        answer.await.map(Response::new).map_err(status)
+    }
+
+    async fn funnel(&self, request: Request<proto::FunnelRequest>) -> Result<Response<proto::FunnelResponse>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let answer = Box::pin(self.0.funnel(&tenant, request.get_ref(), now_us()));
+        answer.await.map(Response::new).map_err(status)
+    }
+
+    async fn cohort(&self, request: Request<proto::CohortRequest>) -> Result<Response<proto::CohortResponse>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let answer = Box::pin(self.0.cohort(&tenant, request.get_ref(), now_us()));
+        answer.await.map(Response::new).map_err(status)
+    }
+
+    async fn ratio(&self, request: Request<proto::RatioRequest>) -> Result<Response<proto::RatioResponse>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let answer = Box::pin(self.0.ratio(&tenant, request.get_ref(), now_us()));
+        answer.await.map(Response::new).map_err(status)
+    }
+}

@@ -1,0 +1,86 @@
+//! The table that an analysis reads, and which part of it is where.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::{DataFrame, SessionContext, lit};
+use watershed_schema::{Seq, TenantId, proto};
+
+use super::field::is_hot;
+use super::range::{self, Range};
+use crate::table::Events;
+use crate::{Engine, QueryError};
+
+/// Names of the columns that count what was read.
+pub(crate) const EVENTS: &str = "_events";
+pub(crate) const HOT: &str = "_hot";
+
+pub(crate) struct Source {
+    pub(crate) session: SessionContext,
+    pub(crate) events: DataFrame,
+    tiers: Tiers,
+    shards: Vec<proto::ShardCoverage>,
+}
+
+/// Where rows can come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tiers {
+    Hot,
+    Lake,
+    Both,
+}
+
+impl Source {
+    pub(crate) async fn pin(engine: &Engine, tenant: &TenantId) -> Result<Self, QueryError> {
+        let events = Events::pin(tenant, None, &engine.hot, engine.lake.as_deref()).await?;
+        let of = |error| QueryError::of(error, engine.limits.memory_bytes);
+        let session = engine.session_context().map_err(of)?;
+        let has_lake = events.pinned.as_ref().is_some_and(|pinned| pinned.snapshot_id.is_some());
+        let tiers = match (events.ranges.is_empty(), has_lake) {
+            (false, true) => Tiers::Both,
+            (true, true) => Tiers::Lake,
+            (_, false) => Tiers::Hot,
+        };
+        let shards = shards(&events);
+        let events = session.read_table(Arc::new(events)).map_err(of)?;
+        Ok(Self { session, events, tiers, shards })
+    }
+
+    /// Aggregates that count the rows, and those of the hot tier where that is a question.
+    pub(crate) fn tallies(&self) -> Vec<Expr> {
+        let count = datafusion::functions_aggregate::expr_fn::count;
+        let all = count(lit(1_i64)).alias(EVENTS);
+        let hot = || {
+            let one = datafusion::logical_expr::when(is_hot(), lit(1_i64)).end().ok()?;
+            Some(count(one).alias(HOT))
+        };
+        let hot = (self.tiers == Tiers::Both).then(hot).flatten();
+        std::iter::once(all).chain(hot).collect()
+    }
+
+    pub(crate) fn coverage(&self, range: &Range, now_us: i64, (events, hot): (u64, u64)) -> proto::Coverage {
+        let hot_events = match self.tiers {
+            Tiers::Hot => events,
+            Tiers::Lake => 0,
+            Tiers::Both => hot,
+        };
+        proto::Coverage {
+            hot_events,
+            lake_events: events - hot_events,
+            complete_to: range::text(now_us),
+            from: range.from_us.map(range::text).unwrap_or_default(),
+            to: range.to_us.map(range::text).unwrap_or_default(),
+            shards: self.shards.clone(),
+        }
+    }
+}
+
+fn shards(events: &Events) -> Vec<proto::ShardCoverage> {
+    let watermark = |shard| events.pinned.as_ref().and_then(|pinned| pinned.watermark.get(&shard).copied());
+    let coverage = |tail: &crate::HotRange| {
+        let lake = watermark(tail.shard).unwrap_or(Seq::FIRST);
+        let shard = u32::from(tail.shard.0);
+        proto::ShardCoverage { shard, lake_below_seq: lake.0, hot_below_seq: tail.to.max(lake).0 }
+    };
+    events.tails.iter().map(coverage).collect()
+}

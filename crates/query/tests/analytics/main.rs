@@ -1,0 +1,10 @@
+//! Analytics over real batches and a real Iceberg table, held against an oracle that was written from the text of the
+//! semantics, not from the code.
+
+mod cohort;
+mod funnel;
+mod limits;
+mod oracle;
+mod sql;
+mod track;
+mod world;
