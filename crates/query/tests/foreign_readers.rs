@@ -33,7 +33,7 @@ fn drawn(seq: u64, column: Column) -> u64 {
 /// A value that is as odd as its kind allows; every fifth is absent.
 fn odd(row: &mut EventWriter<'_>, column: Column, seq: u64) {
     let draw = drawn(seq, column);
-    if !column.required() && draw % 5 == 0 {
+    if !column.required() && draw.is_multiple_of(5) {
         return;
     }
     let number = i64::try_from(draw % 2_000_000).expect("small") - 1_000_000;
@@ -43,7 +43,7 @@ fn odd(row: &mut EventWriter<'_>, column: Column, seq: u64) {
         Kind::Payload => row.json(column, &format!(r#"{{"n":{number},"t":"ü"}}"#)),
         Kind::Int | Kind::Int32 => row.int(column, number),
         Kind::Float => row.float(column, f64::from(i32::try_from(number).expect("small")) / 3.0),
-        Kind::Bool => row.bool(column, draw % 2 == 0),
+        Kind::Bool => row.bool(column, draw.is_multiple_of(2)),
         Kind::Bytes => row.bytes(column, &draw.to_be_bytes()[..(draw % 8) as usize]),
         Kind::Time => row.int(column, number * 1_000_003),
     }

@@ -90,8 +90,8 @@ impl GroupsAccumulator for Values {
         self.arena.grow(total);
         let values = values[0].as_primitive::<Float64Type>();
         let counts = |row: usize| values.is_valid(row) && filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
-        let rows = groups.iter().enumerate().filter(|(row, _)| counts(*row));
-        rows.map(|(row, group)| self.arena.push(*group, values.value(row))).collect()
+        let mut rows = groups.iter().enumerate().filter(|(row, _)| counts(*row));
+        rows.try_for_each(|(row, group)| self.arena.push(*group, values.value(row)))
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef], groups: &[usize], _: Option<&BooleanArray>, total: usize) -> Result<()> {
