@@ -8,6 +8,7 @@ mod lake;
 mod load;
 mod query;
 mod source;
+mod streams;
 mod tail;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench source segment
   watershed bench source native --events
   watershed bench tail --rate 20000
+  watershed bench streams --idle 10000 --fan-out 1000
   watershed bench query --events 1000000
   watershed bench analytics --events 1000000 --actors 100000
   watershed bench compaction --events 500000
@@ -56,6 +58,8 @@ enum What {
     Source(source::Flags),
     /// Acknowledged to delivered.
     Tail(tail::Flags),
+    /// Streams that sleep, that do not match, and that all get one event.
+    Streams(streams::Flags),
     /// Trace lookups and an aggregate.
     Query(query::Flags),
     /// Counts, a funnel and cohorts over events in the lake.
@@ -132,6 +136,7 @@ async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
         What::Ingest(flags) => ingest::run(&subject, flags).await,
         What::Source(flags) => source::run(&subject, flags).await,
         What::Tail(flags) => tail::run(&subject, flags).await,
+        What::Streams(flags) => streams::run(&subject, flags).await,
         What::Query(flags) => query::run(&subject, flags).await,
         What::Analytics(flags) => analytics::run(&subject, flags).await,
         What::Compaction(flags) => compaction::run(&subject, flags).await,
@@ -143,6 +148,8 @@ async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
 fn settings(flags: &Flags) -> Vec<String> {
     let own = match &flags.what {
         What::Compaction(compaction) => compaction.settings(),
+        // As fast as it is committed; the limit of a stream is not what is measured.
+        What::Tail(_) | What::Streams(_) => vec!["streams_rate=0".to_owned()],
         What::Analytics(_) => analytics::SETTINGS.map(str::to_owned).to_vec(),
         _ => Vec::new(),
     };
