@@ -144,7 +144,8 @@ impl Default for LakeConfig {
             compaction_interval: Span::from_secs(300),
             compaction_target: Bytes(128 << 20),
             compaction_memory: Bytes(64 << 20),
-            snapshot_retention: Span::from_secs(5 * DAY_S),
+            // A commit a minute is 1 440 snapshots a day, and each commit writes the list of all that stay.
+            snapshot_retention: Span::from_secs(DAY_S),
             snapshots_kept: 10,
             orphan_age: Span::from_secs(DAY_S),
             expiry_interval: Span::from_secs(3_600),
