@@ -90,6 +90,8 @@ impl Drop for Mariadb {
 /// One of the server's programs; it takes root for a mistake unless it is told.
 fn command(program: &str, home: &Path) -> Command {
     let mut command = Command::new(program);
+    // A server that starts deletes the temporary tables that it finds, also those of another that is being installed.
+    command.env("TMPDIR", home);
     command.current_dir(home).arg("--no-defaults").arg(format!("--datadir={}", home.join("data").display()));
     if home.metadata().expect("it is there").uid() == 0 {
         command.arg("--user=root");

@@ -45,6 +45,15 @@ function counted(notes) {
   return counts;
 }
 
+/** A browser that closes takes beacons with it that are still on their way: it stays until the server has all, or a while. */
+async function taken(records) {
+  const metric = /^watershed_events_accepted_total\{[^}]*\} (\d+)/gm;
+  for (const end = Date.now() + 30_000; Date.now() < end; await new Promise((done) => setTimeout(done, 100))) {
+    const metrics = await (await fetch(endpoint + "/metrics")).text();
+    if ([...metrics.matchAll(metric)].reduce((sum, [, count]) => sum + Number(count), 0) >= records) return;
+  }
+}
+
 const busy = (route) => route.fulfill({ status: 503, headers: { "access-control-allow-origin": "*" } });
 const troubles = options.includes("--trouble") ? [busy, (route) => route.abort()] : [];
 /** The browser says of a request that it failed. */
@@ -84,6 +93,7 @@ const done = await withBrowser(async (context) => {
   const same = (await page.evaluate(() => watershed.sessionId)) === sessionId;
   await page.goto(site.url + "/blank");
   const sent = counted(await page.evaluate(() => Object.keys(sessionStorage)));
+  await taken(Object.values(sent).reduce((sum, count) => sum + count, 0));
   return { sessionId, traceId, traced: traceparent.includes(traceId), same, site: site.url, elsewhere: elsewhere.url, pages, sent, errors: errors.filter((error) => !isForeseen(error)) };
 });
 site.close();
