@@ -94,3 +94,28 @@ async fn a_full_budget_refuses_says_when_to_come_back_and_writes_nothing() {
     assert_eq!(again.status, 200, "{again:?}");
     assert_eq!(number(&client, COUNT).await, 1_200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_sends_too_much_waits_and_the_others_do_not() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // A request of 100 events is twice what may come at once.
+    let limits = ["--set", "limits_events_per_second=1", "--set", "limits_burst=50s"];
+    let server = Server::start(dir.path(), &limits);
+    let noisy = Exporter::connect(&server.grpc).await.with_tenant("noisy");
+    noisy.traces(spans(0, 100)).await.expect("nothing was sent before");
+    let refused = noisy.traces(spans(100, 100)).await.expect_err("in debt");
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    assert!(refused.message().contains("tenant noisy sends more than 1 events a second"), "{refused:?}");
+    let wait = tonic_types::StatusExt::get_details_retry_info(&refused).and_then(|info| info.retry_delay);
+    assert!(wait.is_some_and(|wait| (40..=50).contains(&wait.as_secs())), "{wait:?}");
+    let http =
+        curl::post(&format!("{}/v1/traces", server.http), &[PROTOBUF, "x-scope-orgid: noisy"], &spans(100, 100).encode_to_vec());
+    assert_eq!(http.status, 429, "{http:?}");
+    assert_eq!(http.header("ratelimit-policy"), Some("\"events\";q=50;w=50"));
+    let left = http.header("ratelimit").expect("a header").to_owned();
+    assert!(left.starts_with("\"events\";r=0;t=") && left.ends_with(http.header("retry-after").expect("a header")), "{left}");
+    assert!(metric(&server, "watershed_requests_refused_total{signal=\"traces\",reason=\"rate_limited\"}") >= 2.0);
+    Exporter::connect(&server.grpc).await.with_tenant("quiet").traces(spans(0, 100)).await.expect("has a limit of its own");
+    let client = server.client().await.with_tenant("noisy").expect("a name");
+    assert_eq!(number(&client, COUNT).await, 100, "what was refused was not written");
+}

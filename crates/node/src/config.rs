@@ -2,6 +2,7 @@
 
 mod lake;
 mod layers;
+mod limits;
 mod security;
 mod streams;
 mod units;
@@ -17,6 +18,7 @@ use watershed_sources::redact;
 
 pub(crate) use lake::Catalog;
 pub use lake::{LakeConfig, S3Config};
+pub(crate) use limits::LimitsConfig;
 pub(crate) use streams::StreamsConfig;
 pub(crate) use units::{Bytes, Span};
 
@@ -82,6 +84,8 @@ pub struct Config {
     pub log_format: String,
     /// What must not be stored: `[redaction]`, in the file only.
     pub redaction: redact::Settings,
+    /// What tenants may send: `[limits]`.
+    pub limits: LimitsConfig,
     /// What subscriptions may use: `[streams]`.
     pub streams: StreamsConfig,
     /// Where old events go: `[lake]`.
@@ -118,6 +122,7 @@ impl Default for Config {
             log: "info,openraft=error".to_owned(),
             log_format: "text".to_owned(),
             redaction: redact::Settings::default(),
+            limits: LimitsConfig::default(),
             streams: StreamsConfig::default(),
             lake: LakeConfig::default(),
         }
@@ -187,6 +192,7 @@ impl Config {
         if !self.join.is_empty() && self.advertise_addr.is_empty() {
             return range("advertise_addr", "must be given with join: host:port under which other nodes reach this one");
         }
+        self.limits.rates()?;
         self.cluster_security()?;
         if !self.join.is_empty() && self.lake.is_in_the_data_folder()? {
             return range(

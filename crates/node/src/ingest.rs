@@ -13,6 +13,7 @@ use watershed_sources::redact::Redactions;
 use watershed_sources::registry::{Endpoint, Source};
 use watershed_sources::{Context, InvalidRequest, Rejects, Transformed, native};
 
+use crate::rate::Rates;
 use crate::refusal::Refusal;
 
 /// A served request: what was not taken, in words for a `partial_success`.
@@ -50,6 +51,7 @@ pub(crate) fn context(tenant: TenantId) -> Context {
 pub(crate) struct Intake {
     pub(crate) node: Node,
     pub(crate) redactions: Arc<Redactions>,
+    pub(crate) rates: Rates,
 }
 
 /// How many events are durable, and what was not taken.
@@ -68,18 +70,20 @@ impl Intake {
         tenant: TenantId,
         permit: Permit,
     ) -> Result<Accepted, Refusal> {
+        let bytes = body.len();
         let decode = move |context: &Context| match encoding {
             Encoding::Protobuf => otlp::transform(signal, &body, context),
             Encoding::Json => otlp::transform_json(signal, &body, context),
         };
-        let taken = self.take(word(signal), decode, tenant, permit).await;
+        let taken = self.take((word(signal), bytes), decode, tenant, permit).await;
         let taken = taken.inspect_err(|refusal| refused(word(signal), refusal))?;
         Ok(Accepted { rejected: taken.rejects.count, message: message(&taken.rejects.summary(), taken.dropped_attributes) })
     }
 
     /// Takes a client's batch of native events.
     pub(crate) async fn native(&self, batch: Bytes, tenant: TenantId, permit: Permit) -> Result<Counts, Refusal> {
-        counted(self.take("native", move |context| native::transform(&batch, context), tenant, permit).await, "native")
+        let named = ("native", batch.len());
+        counted(self.take(named, move |context| native::transform(&batch, context), tenant, permit).await, named.0)
     }
 
     /// Takes a request of any source in the registry.
@@ -90,23 +94,31 @@ impl Intake {
         tenant: TenantId,
         permit: Permit,
     ) -> Result<Counts, Refusal> {
-        counted(self.take(source.name, move |context| endpoint.transform(&body, context), tenant, permit).await, source.name)
+        let named = (source.name, body.len());
+        counted(self.take(named, move |context| endpoint.transform(&body, context), tenant, permit).await, named.0)
     }
 
     async fn take(
         &self,
-        signal: &'static str,
+        (signal, bytes): (&'static str, usize),
         decode: impl FnOnce(&Context) -> Result<Transformed, InvalidRequest> + Send + 'static,
         tenant: TenantId,
         permit: Permit,
     ) -> Result<Taken, Refusal> {
-        let (since, context, redactions) = (Instant::now(), context(tenant), Arc::clone(&self.redactions));
+        let (since, owner) = (Instant::now(), tenant.clone());
+        let (context, redactions) = (context(tenant), Arc::clone(&self.redactions));
         let split = move || match decode(&context).map(|transformed| redacted(&redactions, &context.tenant, transformed)) {
             Ok(Transformed { batch, rejects, dropped_attributes }) => (Ok((rejects, dropped_attributes)), batch),
             Err(error) => (Err(error), None),
         };
         let stopping = || Refusal::Unavailable("the node stops".to_owned());
         let ingested = self.node.ingest(split, permit).await.ok_or_else(stopping)?;
+        let events = ingested
+            .appended
+            .as_ref()
+            .and_then(|appended| appended.as_ref().ok())
+            .map_or(0, |done| done.events + done.duplicates);
+        self.rates.spent(&owner, events, bytes);
         let (rejects, dropped_attributes) = ingested.said.map_err(|error| Refusal::Invalid(error.to_string()))?;
         let appended = match ingested.appended {
             Some(appended) => appended?,

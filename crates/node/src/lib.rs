@@ -8,6 +8,7 @@ mod grpc;
 mod hot_tier;
 mod http;
 mod ingest;
+mod rate;
 mod refusal;
 mod serve;
 mod subscribe;

@@ -16,6 +16,9 @@ pub(crate) enum Refusal {
     /// Too much at the moment. Nothing was written.
     #[error("{reason}")]
     Overloaded { reason: String, retry_after: Duration },
+    /// More than the tenant may send. Nothing was written.
+    #[error("{reason}")]
+    Limited { reason: String, retry_after: Duration, spent: Spent },
     /// Not now; something may have been written, a retry is recognised.
     #[error("{0}")]
     Unavailable(String),
@@ -27,6 +30,16 @@ pub(crate) enum Refusal {
     Internal(String),
 }
 
+/// A limit that was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spent {
+    /// Of what.
+    pub(crate) what: &'static str,
+    /// How much of it in the window.
+    pub(crate) quota: u64,
+    pub(crate) window: Duration,
+}
+
 const UNAVAILABLE_RETRY: Duration = Duration::from_secs(1);
 
 impl Refusal {
@@ -35,6 +48,7 @@ impl Refusal {
         match self {
             Self::Invalid(_) => "invalid",
             Self::Overloaded { .. } => "overloaded",
+            Self::Limited { .. } => "rate_limited",
             Self::Unavailable(_) => "unavailable",
             Self::Deadline(_) => "deadline",
             Self::Internal(_) => "internal",
@@ -44,7 +58,7 @@ impl Refusal {
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
-            Self::Overloaded { .. } => Code::ResourceExhausted,
+            Self::Overloaded { .. } | Self::Limited { .. } => Code::ResourceExhausted,
             Self::Unavailable(_) => Code::Unavailable,
             Self::Deadline(_) => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,
@@ -54,7 +68,7 @@ impl Refusal {
     pub(crate) fn http(&self) -> StatusCode {
         match self {
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
-            Self::Overloaded { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Overloaded { .. } | Self::Limited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -63,7 +77,7 @@ impl Refusal {
 
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::Overloaded { retry_after, .. } | Self::Limited { retry_after, .. } => Some(*retry_after),
             Self::Unavailable(_) => Some(UNAVAILABLE_RETRY),
             Self::Invalid(_) | Self::Deadline(_) | Self::Internal(_) => None,
         }

@@ -52,6 +52,7 @@ pub async fn serve(
     started: impl FnOnce(&Started),
 ) -> anyhow::Result<()> {
     let redactions = Arc::new(Redactions::new(&config.redaction).context("redaction")?);
+    let rates = config.limits.rates()?;
     let _lock = data_dir::lock(&config.data_dir)?;
     let metrics = telemetry::recorder()?;
     let listeners = Listeners::bind(&config).await?;
@@ -60,7 +61,7 @@ pub async fn serve(
     let engine = engine(&config, &node, lake.clone());
     let drain = Drain::new();
     let tokens = Tokens::new(cluster_id::number(&node.cluster().cluster_id)?);
-    let intake = Intake { node: node.clone(), redactions };
+    let intake = Intake { node: node.clone(), redactions, rates };
     let seats = Seats::new(config.streams.limits());
     let streams = Streams { node: node.clone(), tokens, drain: drain.clone(), seats };
     let http = http::Context {

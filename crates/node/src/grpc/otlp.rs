@@ -32,7 +32,7 @@ async fn export(context: Context, signal: Signal, request: Request<Bytes>) -> Re
     };
     let tenant = tenant::of(&request.metadata().clone().into_headers()).map_err(refuse)?;
     let body = request.into_inner();
-    let permit = admission::admit(&context.node, &context.drain, body.len()).map_err(refuse)?;
+    let permit = admission::admit(&context.intake, &context.drain, &tenant, body.len()).map_err(refuse)?;
     let accepted = context.intake.otlp((signal, Encoding::Protobuf), body, tenant, permit).await?;
     Ok(Bytes::from(ingest::response(&accepted).encode_to_vec()))
 }

@@ -31,7 +31,7 @@ async fn publish(context: Context, request: Request<Bytes>) -> Result<Bytes, Sta
 }
 
 async fn native(context: &Context, message: Bytes, tenant: TenantId) -> Result<Counts, Refusal> {
-    let permit = admission::admit(&context.node, &context.drain, message.len())?;
+    let permit = admission::admit(&context.intake, &context.drain, &tenant, message.len())?;
     context.intake.native(batch_of(&message)?, tenant, permit).await
 }
 
@@ -67,7 +67,7 @@ fn ack(number: u64, outcome: Result<Counts, Refusal>) -> proto::PublishAck {
 async fn send(context: Context, request: Request<Bytes>) -> Result<Bytes, Status> {
     let tenant = tenant::of(&request.metadata().clone().into_headers())?;
     let message = request.into_inner();
-    let permit = admission::admit(&context.node, &context.drain, message.len())?;
+    let permit = admission::admit(&context.intake, &context.drain, &tenant, message.len())?;
     let undecodable = |error| Refusal::Invalid(format!("request is not decodable: {error}"));
     let proto::SendRequest { path, body } = proto::SendRequest::decode(message).map_err(undecodable)?;
     let unknown = || Refusal::Invalid(format!("path: `{path}` is no endpoint of a source"));

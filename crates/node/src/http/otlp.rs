@@ -58,7 +58,7 @@ async fn take(context: &Context, (signal, encoding): (Signal, Encoding), request
     let (parts, body) = request.into_parts();
     let tenant = tenant::of(&parts.headers).map_err(counted)?;
     let declared = body::declared(&parts.headers).unwrap_or(MESSAGE_BYTES_MAX);
-    let mut permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
+    let mut permit = admission::admit(&context.intake, &context.drain, &tenant, declared).map_err(counted)?;
     let plain = body::plain(&parts.headers, body, MESSAGE_BYTES_MAX).await.map_err(counted)?;
     permit.grow_to(plain.len()).map_err(|busy| counted(busy.into()))?;
     context.intake.otlp((signal, encoding), plain, tenant, permit).await

@@ -69,7 +69,7 @@ async fn take(
     let (parts, body) = request.into_parts();
     let tenant = tenant::of(&parts.headers).map_err(counted)?;
     let declared = body::declared(&parts.headers).unwrap_or(endpoint.bytes_max);
-    let mut permit = admission::admit(&context.node, &context.drain, declared).map_err(counted)?;
+    let mut permit = admission::admit(&context.intake, &context.drain, &tenant, declared).map_err(counted)?;
     let plain = body::plain(&parts.headers, body, endpoint.bytes_max).await.map_err(counted)?;
     permit.grow_to(plain.len()).map_err(|busy| counted(busy.into()))?;
     context.intake.source((source, endpoint), plain, tenant, permit).await
