@@ -1,6 +1,7 @@
 //! `/v1/stream`: WebSocket and server-sent events, by clients that nobody here wrote, over connections that are cut.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -207,12 +208,12 @@ async fn curl_reads_server_sent_events_and_goes_on_behind_the_last() {
     let exporter = Exporter::connect(&server.grpc).await;
     exporter.traces(spans(0, 20)).await.expect("acknowledged");
     let url = format!("{}/v1/stream?topic=trace.GET__item_9&from=earliest", server.http);
-    let first = events(&url, &[]);
+    let first = events(&url, 2, &[]);
     assert_eq!(first.iter().map(|event| event.kind.as_str()).collect::<Vec<_>>(), ["subscribed", "events"]);
     assert_eq!(first[1].data["events"].as_array().expect("events").len(), 2);
     assert_eq!(first[1].data["token"], first[1].id);
     exporter.traces(spans(20, 10)).await.expect("acknowledged");
-    let next = events(&url, &["--header", &format!("Last-Event-ID: {}", first[1].id)]);
+    let next = events(&url, 2, &["--header", &format!("Last-Event-ID: {}", first[1].id)]);
     assert_eq!(next[1].data["events"].as_array().expect("events").len(), 1);
     for (query, named) in [
         ("topic=a..b", "CONSECUTIVE_DOTS"),
@@ -233,16 +234,29 @@ struct Event {
     data: Value,
 }
 
-/// What comes within two seconds.
-fn events(url: &str, options: &[&str]) -> Vec<Event> {
-    let output =
-        Command::new("curl").args(["--silent", "--no-buffer", "--max-time", "2", url]).args(options).output().expect("curl");
-    let text = String::from_utf8(output.stdout).expect("text");
+/// The first `count` events; who waits in vain is ended after a minute.
+fn events(url: &str, count: usize, options: &[&str]) -> Vec<Event> {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--no-buffer", "--max-time", "60", url]).args(options).stdout(Stdio::piped());
+    let mut curl = curl.spawn().expect("curl");
+    let lines = BufReader::new(curl.stdout.take().expect("piped")).lines().map_while(Result::ok);
+    let mut blocks = vec![String::new()];
+    for line in lines {
+        if !line.is_empty() {
+            blocks.last_mut().expect("there is one").extend([line.as_str(), "\n"]);
+        } else if blocks.iter().filter(|block| block.contains("data: ")).count() == count {
+            break;
+        } else {
+            blocks.push(String::new());
+        }
+    }
+    curl.kill().expect("it runs");
+    curl.wait().expect("it ends");
     let event = |block: &str| {
         let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
         Event { kind: field("event: "), id: field("id: "), data: serde_json::from_str(&field("data: ")).expect("JSON") }
     };
-    text.split("\n\n").filter(|block| block.contains("data: ")).map(event).collect()
+    blocks.iter().filter(|block| block.contains("data: ")).map(|block| event(block)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

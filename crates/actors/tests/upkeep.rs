@@ -69,6 +69,17 @@ async fn files_and_rows(lake: &Lake) -> (usize, u64) {
     (files.len(), files.iter().map(|file| file.rows).sum())
 }
 
+/// A lake that can be kept up.
+async fn lake(dir: &Path) -> Lake {
+    let catalog = catalog(dir).await;
+    let way_in = Arc::clone(&catalog);
+    let updates = updates_by(move |table, requirements, updates| {
+        let catalog = Arc::clone(&way_in);
+        async move { catalog.commit_updates(&table, requirements, updates).await.map(drop) }
+    });
+    Lake::open(catalog).await.expect("opens").with_updates(updates)
+}
+
 fn compaction() -> Upkeep {
     Upkeep { compaction_interval: Some(Duration::from_secs(1)), ..Upkeep::default() }
 }
@@ -92,13 +103,7 @@ async fn a_catalog_that_never_answers_upkeep_does_not_stop_archiving() {
 #[tokio::test(flavor = "multi_thread")]
 async fn compaction_and_archiving_take_turns() {
     let dir = tempfile::tempdir().expect("a folder");
-    let catalog = catalog(dir.path()).await;
-    let way_in = Arc::clone(&catalog);
-    let updates = updates_by(move |table, requirements, updates| {
-        let catalog = Arc::clone(&way_in);
-        async move { catalog.commit_updates(&table, requirements, updates).await.map(drop) }
-    });
-    let lake = Lake::open(catalog).await.expect("opens").with_updates(updates);
+    let lake = lake(dir.path()).await;
     let node = start(dir.path(), lake.clone(), compaction()).await;
     for run in 0..6 {
         archived(&node, run).await;
@@ -117,13 +122,7 @@ async fn compaction_and_archiving_take_turns() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_old_goes_by_itself_and_snapshots_after_it() {
     let dir = tempfile::tempdir().expect("a folder");
-    let catalog = catalog(dir.path()).await;
-    let way_in = Arc::clone(&catalog);
-    let updates = updates_by(move |table, requirements, updates| {
-        let catalog = Arc::clone(&way_in);
-        async move { catalog.commit_updates(&table, requirements, updates).await.map(drop) }
-    });
-    let lake = Lake::open(catalog).await.expect("opens").with_updates(updates);
+    let lake = lake(dir.path()).await;
     let second = Some(Duration::from_secs(1));
     let upkeep = Upkeep {
         retention: Some(Duration::from_secs(3_600)),

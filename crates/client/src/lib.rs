@@ -18,6 +18,7 @@ mod continuity;
 mod error;
 mod lake;
 mod query;
+mod start;
 mod subscription;
 
 pub use client::{Client, MESSAGE_BYTES_MAX, Published};
@@ -25,7 +26,8 @@ pub use cluster::ClusterAdmin;
 pub use error::Error;
 pub use lake::LakeReader;
 pub use query::QueryStream;
-pub use subscription::{Item, Start, Subscription};
+pub use start::{NoStart, Start};
+pub use subscription::{Item, Subscription};
 pub use watershed_schema::proto::{
     CohortEntry, CohortRequest, CohortResponse, Coverage, EventStep, FunnelGroup, FunnelRequest, FunnelResponse, FunnelStep,
     RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,

@@ -7,29 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{BoxStream, Stream};
 use watershed_schema::proto;
-use watershed_schema::proto::subscribe_request::Start as WireStart;
 use watershed_schema::proto::subscribe_response::Message;
 
 use crate::client::Service;
 use crate::continuity::Continuity;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
-use crate::{Error, Event, Filter, OnLag};
+use crate::{Error, Event, Filter, OnLag, Start};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-
-/// Where a subscription begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// The next event on.
-    Now,
-    /// The oldest event still in the hot tier.
-    Earliest,
-    /// The first event at or after this time, microseconds since the epoch.
-    TimestampUs(i64),
-    /// Where an [`Item`] of an earlier stream left off.
-    Token(Bytes),
-}
 
 /// What a subscription yields: matching events of one shard, or news that some are lost.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,13 +114,11 @@ impl Follower {
     }
 
     fn request(&self) -> proto::SubscribeRequest {
-        let start = match self.start.clone() {
-            Start::Now => WireStart::Now(true),
-            Start::Earliest => WireStart::Earliest(true),
-            Start::TimestampUs(micros) => WireStart::TimestampUs(micros),
-            Start::Token(token) => WireStart::ResumeToken(token),
-        };
-        proto::SubscribeRequest { filter: Some(self.filter.clone()), start: Some(start), on_lag: self.on_lag.into() }
+        proto::SubscribeRequest {
+            filter: Some(self.filter.clone()),
+            start: Some(self.start.clone().into()),
+            on_lag: self.on_lag.into(),
+        }
     }
 
     async fn lost(&mut self) {

@@ -24,7 +24,6 @@ use pace::Pace;
 
 pub(crate) use limits::{Limits, Seats};
 pub(crate) use message::{Message, Told};
-pub(crate) use start::parse as parse_start;
 pub(crate) use token::Tokens;
 
 /// Events of a shard that may be passed over, because none is wanted, before the client is told: as many are read again when

@@ -8,6 +8,8 @@
 mod cold;
 #[path = "../tests/support/counting.rs"]
 mod counting;
+#[path = "../tests/support/nothing.rs"]
+mod nothing;
 
 use std::io::Write as _;
 use std::time::Instant;

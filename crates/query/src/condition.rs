@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode as _;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, ExprSchemable as _};
 use datafusion::physical_expr::PhysicalExpr;
@@ -12,7 +13,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use watershed_schema::arrow::{ColumnsBuilder, schema_of};
 use watershed_schema::{Column, Row, Seq, ShardId};
 
-use crate::{QueryError, functions};
+use crate::{QueryError, functions, guard};
 
 /// Longest text of a condition, bytes.
 const TEXT_BYTES_MAX: usize = 8 << 10;
@@ -35,13 +36,8 @@ impl Condition {
             return Err(invalid(format!("the condition has {} bytes, limit {TEXT_BYTES_MAX}", text.len())));
         }
         let context = context();
-        let all = described(Column::ALL)?;
-        let expression = context.parse_sql_expr(text, &all).map_err(|error| parsed(&error, text))?;
+        let expression = planned(text, &context, &described(Column::ALL)?)?;
         let columns: Vec<_> = Column::ALL.iter().copied().filter(|column| names(&expression, *column)).collect();
-        let kind = expression.get_type(&all).map_err(|error| located(&error))?;
-        if kind != DataType::Boolean {
-            return Err(invalid(format!("a condition is true or false, this is {kind}")));
-        }
         let compiled = context.create_physical_expr(expression, &described(&columns)?).map_err(|error| located(&error))?;
         let condition = Self { columns, expression: compiled };
         // What cannot be computed row by row shows here, and not in the middle of a stream.
@@ -67,6 +63,27 @@ impl Condition {
     }
 }
 
+/// What a caller wrote, as an expression over one row of `schema`.
+///
+/// # Errors
+/// As [`Condition::compile`].
+pub(crate) fn planned(text: &str, session: &SessionContext, schema: &DFSchema) -> Result<Expr, QueryError> {
+    let parsed = guard::condition(text).map_err(without_statements)?;
+    let expression = session.state().create_logical_expr_from_sql_expr(parsed, schema).map_err(|error| located(&error))?;
+    if folds(&expression).map_err(|error| located(&error))? {
+        return Err(invalid("an aggregate inside a condition is not allowed".to_owned()));
+    }
+    match expression.get_type(schema).map_err(|error| located(&error))? {
+        DataType::Boolean => Ok(expression),
+        kind => Err(invalid(format!("{text:?} is {kind}, not true or false"))),
+    }
+}
+
+/// Whether it asks for more than one row.
+fn folds(expression: &Expr) -> datafusion::error::Result<bool> {
+    expression.exists(|part| Ok(matches!(part, Expr::AggregateFunction(_) | Expr::WindowFunction(_))))
+}
+
 fn context() -> SessionContext {
     let mut config = SessionConfig::new();
     config.options_mut().sql_parser.collect_spans = true;
@@ -83,21 +100,19 @@ fn names(expression: &Expr, column: Column) -> bool {
     expression.column_refs().iter().any(|named| named.name == column.name())
 }
 
+/// A condition is no statement: which of those are allowed does not help.
+pub(crate) fn without_statements(error: QueryError) -> QueryError {
+    match error {
+        QueryError::Refused { what } => invalid(format!("{what} is not allowed")),
+        other => other,
+    }
+}
+
 fn invalid(message: String) -> QueryError {
     QueryError::InvalidSql { message }
 }
 
-/// The parser says where by itself, unless it is at the end.
-fn parsed(error: &DataFusionError, text: &str) -> QueryError {
-    let message = error.strip_backtrace();
-    if !message.contains("found: EOF") {
-        return located(error);
-    }
-    let (line, column) = (text.lines().count().max(1), text.lines().last().unwrap_or_default().chars().count() + 1);
-    invalid(format!("{message} at Line: {line}, Column: {column}"))
-}
-
-/// For everything else the place is added.
+/// The same with its place, where DataFusion knows it.
 fn located(error: &DataFusionError) -> QueryError {
     let message = error.strip_backtrace();
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);

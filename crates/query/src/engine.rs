@@ -85,7 +85,7 @@ impl Engine {
         let of = |error| QueryError::of(error, self.limits.memory_bytes);
         let events = Events::pin(tenant, None, &self.hot, self.lake.as_deref()).await?;
         let session = self.session_context().map_err(of)?;
-        let past = EventsAt { tenant: tenant.clone(), pinned: events.pinned.clone() };
+        let past = EventsAt { tenant: tenant.clone(), hot: Arc::clone(&self.hot), pinned: events.pinned.clone() };
         session.register_udtf(EVENTS_AT, Arc::new(past));
         session.register_table("events", Arc::new(events)).map_err(of)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);

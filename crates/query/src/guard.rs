@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParser, Statement as Parsed};
 use datafusion::sql::sqlparser::ast::{
     ExprWithAlias, ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableFactor, Visit, Visitor,
@@ -27,9 +28,10 @@ pub(crate) fn check(sql: &str) -> Result<(), QueryError> {
 /// A condition as it may stand behind WHERE: one expression, no query inside.
 ///
 /// # Errors
-/// As [`check`].
+/// As [`check`]; what does not parse is named with its line and column.
 pub(crate) fn condition(text: &str) -> Result<ExprWithAlias, QueryError> {
-    let parsed = DFParser::parse_sql_into_expr(text).map_err(|error| QueryError::InvalidSql { message: error.to_string() })?;
+    let invalid = |error: DataFusionError| QueryError::InvalidSql { message: with_end(error.to_string(), text) };
+    let parsed = DFParser::parse_sql_into_expr(text).map_err(invalid)?;
     if parsed.alias.is_some() {
         return Err(QueryError::Refused { what: "name for a condition" });
     }
@@ -37,6 +39,15 @@ pub(crate) fn condition(text: &str) -> Result<ExprWithAlias, QueryError> {
         ControlFlow::Break(what) => Err(QueryError::Refused { what }),
         ControlFlow::Continue(()) => Ok(parsed),
     }
+}
+
+/// The parser says where by itself, unless it is at the end.
+fn with_end(message: String, text: &str) -> String {
+    if !message.contains("found: EOF") {
+        return message;
+    }
+    let (line, column) = (text.lines().count().max(1), text.lines().last().unwrap_or_default().chars().count() + 1);
+    format!("{message} at Line: {line}, Column: {column}")
 }
 
 struct Condition;

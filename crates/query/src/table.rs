@@ -50,10 +50,16 @@ impl Events {
         let ranges = tails.iter().copied().map(from).filter(|range| range.trimmed < range.to).collect();
         Ok(Self { tenant: tenant.clone(), hot: Arc::clone(hot), ranges, tails, pinned, schema: full_schema() })
     }
+
+    /// The lake of one snapshot, and nothing of the hot tier.
+    pub(crate) fn past(tenant: &TenantId, hot: &Arc<dyn HotTier>, pinned: Pinned) -> Self {
+        let (ranges, tails) = (Vec::new(), Vec::new());
+        Self { tenant: tenant.clone(), hot: Arc::clone(hot), ranges, tails, pinned: Some(pinned), schema: full_schema() }
+    }
 }
 
 /// Every column, and `_tier`.
-pub(crate) fn full_schema() -> SchemaRef {
+fn full_schema() -> SchemaRef {
     let columns = schema_of(Column::ALL);
     let tier = Arc::new(Field::new(TIER, DataType::Utf8, false));
     Arc::new(Schema::new(columns.fields().iter().cloned().chain([tier]).collect::<Vec<_>>()))

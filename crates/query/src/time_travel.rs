@@ -5,20 +5,15 @@
 use std::sync::Arc;
 
 use arrow::compute::kernels::cast_utils::string_to_timestamp_nanos;
-use arrow::datatypes::SchemaRef;
-use async_trait::async_trait;
-use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{ScalarValue, plan_err};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::logical_expr::Expr;
 use watershed_lake::{Moment, Pinned};
 use watershed_schema::TenantId;
 
-use crate::lake_scan;
-use crate::predicates::Predicates;
-use crate::table::full_schema;
+use crate::HotTier;
+use crate::table::Events;
 
 /// Name of the function.
 pub(crate) const EVENTS_AT: &str = "events_at";
@@ -29,6 +24,7 @@ const NANOS_OF_MILLI: i64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct EventsAt {
     pub(crate) tenant: TenantId,
+    pub(crate) hot: Arc<dyn HotTier>,
     /// The newest snapshot, which knows the older ones.
     pub(crate) pinned: Option<Pinned>,
 }
@@ -38,7 +34,7 @@ impl TableFunctionImpl for EventsAt {
         let moment = moment(args.exprs())?;
         let Some(newest) = &self.pinned else { return plan_err!("{EVENTS_AT}: this node has no lake") };
         let pinned = newest.at(moment).map_err(|error| DataFusionError::Plan(format!("{EVENTS_AT}: {error}")))?;
-        Ok(Arc::new(Past { tenant: self.tenant.clone(), pinned, schema: full_schema() }))
+        Ok(Arc::new(Events::past(&self.tenant, &self.hot, pinned)))
     }
 }
 
@@ -50,45 +46,5 @@ fn moment(arguments: &[Expr]) -> Result<Moment> {
             Err(error) => plan_err!("{EVENTS_AT}: '{text}' is no time: {error}"),
         },
         _ => plan_err!("{EVENTS_AT} takes one time as text, as '2026-01-01T00:00:00Z', or the number of a snapshot"),
-    }
-}
-
-/// The lake of one snapshot.
-#[derive(Debug)]
-struct Past {
-    tenant: TenantId,
-    pinned: Pinned,
-    schema: SchemaRef,
-}
-
-#[async_trait]
-impl TableProvider for Past {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        _limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = match projection {
-            Some(wanted) => Arc::new(self.schema.project(wanted)?),
-            None => Arc::clone(&self.schema),
-        };
-        let predicates = Predicates::of(filters);
-        let scan = lake_scan::Scan { pinned: &self.pinned, tenant: &self.tenant, predicates: &predicates, schema: &schema };
-        let plan = scan.plan(state, filters).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        Ok(plan.unwrap_or_else(|| Arc::new(EmptyExec::new(schema))))
     }
 }

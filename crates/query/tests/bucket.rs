@@ -1,5 +1,7 @@
 //! SQL over a lake in a bucket of a real S3 server.
 
+#[path = "support/nothing.rs"]
+mod nothing;
 #[path = "../../lake/tests/support/servers.rs"]
 mod servers;
 
@@ -8,38 +10,19 @@ use std::time::Duration;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
-use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::storage::Files;
 use watershed_lake::{CommitRequest, Lake, Rows, StagedRange};
-use watershed_query::{Engine, HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits};
+use watershed_query::{Engine, Limits};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
+use nothing::Nothing;
 use servers::{BUCKET, Moto};
 
 const SHARD: ShardId = ShardId(0);
 const ROWS: u64 = 30;
-
-/// Everything is archived.
-#[derive(Debug)]
-struct Nothing;
-
-#[async_trait]
-impl HotTier for Nothing {
-    async fn tails(&self, _: &TenantId, _: Option<&str>) -> Result<Vec<HotRange>, HotTierError> {
-        Ok(Vec::new())
-    }
-
-    async fn page(&self, _: ShardId, request: &HotRequest) -> Result<HotPage, HotTierError> {
-        Ok(HotPage { blocks: Vec::new(), next: request.to_seq_exclusive })
-    }
-
-    async fn heads(&self, _: ShardId, _: &HotRequest) -> Result<Vec<HotHead>, HotTierError> {
-        Ok(Vec::new())
-    }
-}
 
 fn rows() -> Rows {
     let mut batch = BatchBuilder::new(TenantId::default(), 0);

@@ -4,6 +4,8 @@
 mod cold;
 #[path = "support/counting.rs"]
 mod counting;
+#[path = "support/nothing.rs"]
+mod nothing;
 
 use std::collections::BTreeMap;
 
@@ -49,11 +51,14 @@ async fn a_lookup_among_hundreds_of_files_opens_a_handful() {
 }
 
 async fn sql_opens_as_few(cold: &Cold, engine: &Engine) {
-    let sql = format!("SELECT count(*) FROM events WHERE trace_id = '{}'", trace(700));
-    cold.store.take("");
-    assert_eq!(number(engine, &sql).await, i64::try_from(SPANS).expect("small"));
-    let opened = cold.store.take(".parquet").len();
-    assert!((1..=OPENED_MAX).contains(&opened), "{opened} files");
+    let (one, other) = (trace(700), trace(1_011));
+    for (condition, traces) in [(format!("= '{one}'"), 1), (format!("IN ('{one}', '{other}')"), 2)] {
+        cold.store.take("");
+        let sql = format!("SELECT count(*) FROM events WHERE trace_id {condition}");
+        assert_eq!(number(engine, &sql).await, i64::try_from(traces * SPANS).expect("small"));
+        let opened = cold.store.take(".parquet").len();
+        assert!((1..=OPENED_MAX).contains(&opened), "{condition}: {opened} files");
+    }
 }
 
 /// The same lookup by who may keep nothing asks the files again: it is the filters that were kept which save that.

@@ -5,6 +5,8 @@
 mod cold;
 #[path = "support/counting.rs"]
 mod counting;
+#[path = "support/nothing.rs"]
+mod nothing;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@
 mod cold;
 #[path = "support/counting.rs"]
 mod counting;
+#[path = "support/nothing.rs"]
+mod nothing;
 
 use watershed_lake::{SnapshotInfo, StagedRange};
 use watershed_query::ErrorKind;

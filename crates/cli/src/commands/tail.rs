@@ -61,7 +61,7 @@ enum Format {
 }
 
 pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
-    let start = start(&flags.from)?;
+    let start: Start = flags.from.parse().map_err(|error| Failure::usage(&format!("--from: {error}")))?;
     let client = flags.target.connect().await?;
     let filter = Filter {
         topics: flags.topics,
@@ -87,21 +87,6 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
         out::say(&format!("go on with:  watershed tail --from {}", URL_SAFE_NO_PAD.encode(&token)));
     }
     Ok(())
-}
-
-fn start(text: &str) -> Result<Start, Failure> {
-    match text {
-        "now" => return Ok(Start::Now),
-        "earliest" => return Ok(Start::Earliest),
-        _ => {}
-    }
-    if let Ok(at) = humantime::parse_rfc3339_weak(text) {
-        let since = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        return Ok(Start::TimestampUs(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)));
-    }
-    let wrong =
-        |_| Failure::usage(&format!("--from {text}: now, earliest, a time like 2026-11-24T12:00:00Z or a token is wanted"));
-    URL_SAFE_NO_PAD.decode(text).map(|token| Start::Token(token.into())).map_err(wrong)
 }
 
 fn print(item: &Item, format: Format, left: &mut u64) -> Result<(), Failure> {
@@ -156,14 +141,6 @@ fn json(shard: u32, seq: u64, event: &Event) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn starts() {
-        assert_eq!(start("now").unwrap(), Start::Now);
-        assert_eq!(start("1970-01-01T00:00:01Z").unwrap(), Start::TimestampUs(1_000_000));
-        assert_eq!(start("AAEC").unwrap(), Start::Token(bytes::Bytes::from_static(&[0, 1, 2])));
-        assert!(matches!(start("yesterday!"), Err(Failure::Usage(_))));
-    }
 
     #[test]
     fn a_line_is_one_line() {

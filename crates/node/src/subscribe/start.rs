@@ -1,7 +1,5 @@
 //! Where a subscription starts in each shard.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use watershed_actors::{Cursor, Node, ReadError, ShardHandle};
 use watershed_hot::ScanRequest;
 use watershed_schema::proto::subscribe_request::Start;
@@ -34,21 +32,6 @@ pub(crate) async fn cursors(
         cursors.push(Cursor { shard: shard.id(), next });
     }
     Ok(cursors)
-}
-
-/// A start as text: `now`, `earliest`, a time like `2026-11-24T12:00:00Z`, or a resume token in base64url.
-pub(crate) fn parse(text: &str) -> Result<Start, Refusal> {
-    match text {
-        "" | "now" => return Ok(Start::Now(true)),
-        "earliest" => return Ok(Start::Earliest(true)),
-        _ => {}
-    }
-    if let Ok(at) = humantime::parse_rfc3339_weak(text) {
-        let since = at.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        return Ok(Start::TimestampUs(i64::try_from(since.as_micros()).unwrap_or(i64::MAX)));
-    }
-    let wrong = |_| Refusal::Invalid(format!("from: `{text}` is neither now, earliest, a time nor a resume token"));
-    URL_SAFE_NO_PAD.decode(text).map(|token| Start::ResumeToken(token.into())).map_err(wrong)
 }
 
 fn unavailable(error: ReadError) -> Refusal {

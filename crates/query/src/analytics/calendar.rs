@@ -1,5 +1,7 @@
 //! Calendar periods in UTC: numbered without holes, so that the one `k` later is `index + k`.
 
+use chrono::{Datelike as _, NaiveDate};
+
 const DAY_US: i64 = 86_400_000_000;
 
 /// Length of a period.
@@ -73,28 +75,29 @@ impl Grain {
     }
 }
 
-/// Months since January 1970 of a day since 1970-01-01: the proleptic Gregorian calendar in eras of 400 years that begin
-/// in March, so that the leap day is the last of its year.
+/// Months since January 1970 of a day since 1970-01-01.
 fn month_of(day: i64) -> i64 {
-    let from_march = day + 719_468;
-    let (era, of_era) = (from_march.div_euclid(146_097), from_march.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    (era * 400 + year) * 12 + (5 * of_year + 2) / 153 + 2 - 1970 * 12
+    let date = i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days).unwrap_or_else(|| end_of_time(day));
+    i64::from(date.year() - 1970) * 12 + i64::from(date.month0())
 }
 
 /// Day since 1970-01-01 on which a month begins.
 fn first_day(month: i64) -> i64 {
-    let from_march = month + 1970 * 12 - 2;
-    let (year, month) = (from_march.div_euclid(12), from_march.rem_euclid(12));
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + (153 * month + 2) / 5 - 719_468
+    let year = i32::try_from(month.div_euclid(12).saturating_add(1970)).ok();
+    let date = year.zip(MONTHS.get(usize::try_from(month.rem_euclid(12)).unwrap_or_default()).copied());
+    let first = date.and_then(|(year, month)| NaiveDate::from_ymd_opt(year, month, 1));
+    i64::from(first.unwrap_or_else(|| end_of_time(month)).to_epoch_days())
+}
+
+const MONTHS: [u32; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
+/// Events have times of the years 1 to 9999; what a caller reckons beyond the calendar stays at its end.
+fn end_of_time(side: i64) -> NaiveDate {
+    if side < 0 { NaiveDate::MIN } else { NaiveDate::MAX }
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::{Datelike as _, NaiveDate};
-
     use super::*;
 
     #[test]

@@ -7,41 +7,22 @@ use std::time::Duration;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
-use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::storage::Files;
 use watershed_lake::{CommitRequest, Lake, Rows, StagedRange, updates_by};
-use watershed_query::{Engine, HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits};
+use watershed_query::{Engine, Limits};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
 use crate::counting::Counting;
+use crate::nothing::Nothing;
 
 pub(crate) const SHARD: ShardId = ShardId(0);
 pub(crate) const HOUR_US: i64 = 3_600_000_000;
 /// Spans of a trace; the last one falls into the next file.
 pub(crate) const SPANS: u64 = 8;
 pub(crate) const LIMITS: Limits = Limits { deadline: Duration::from_secs(600), memory_bytes: 1 << 30, rows_max: 1_000_000 };
-
-/// Everything is archived.
-#[derive(Debug)]
-struct Nothing;
-
-#[async_trait]
-impl HotTier for Nothing {
-    async fn tails(&self, _: &TenantId, _: Option<&str>) -> Result<Vec<HotRange>, HotTierError> {
-        Ok(Vec::new())
-    }
-
-    async fn page(&self, _: ShardId, request: &HotRequest) -> Result<HotPage, HotTierError> {
-        Ok(HotPage { blocks: Vec::new(), next: request.to_seq_exclusive })
-    }
-
-    async fn heads(&self, _: ShardId, _: &HotRequest) -> Result<Vec<HotHead>, HotTierError> {
-        Ok(Vec::new())
-    }
-}
 
 pub(crate) struct Cold {
     pub(crate) store: Arc<Counting>,

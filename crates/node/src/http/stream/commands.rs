@@ -1,10 +1,10 @@
 //! What clients ask of a stream: commands over a WebSocket, a query in an address.
 
 use serde::Deserialize;
+use watershed_client::Start;
 use watershed_schema::proto;
 
 use crate::refusal::Refusal;
-use crate::subscribe::parse_start;
 
 /// A message of a WebSocket client.
 #[derive(Debug, Deserialize)]
@@ -68,9 +68,11 @@ impl Subscribe {
             Lag::CatchUp => proto::OnLag::CatchUp,
             Lag::Drop => proto::OnLag::Drop,
         };
+        let from = if self.from.is_empty() { "now" } else { &self.from };
+        let start: Start = from.parse().map_err(|error| Refusal::Invalid(format!("from: {error}")))?;
         Ok(proto::SubscribeRequest {
             filter: Some(proto::Filter { topics: self.topics, event_types, service_names, trace_ids, session_ids, where_sql }),
-            start: Some(parse_start(&self.from)?),
+            start: Some(start.into()),
             on_lag: on_lag.into(),
         })
     }
