@@ -12,7 +12,6 @@ mod subscribe;
 
 use std::sync::Arc;
 
-pub(crate) use analytics::now_us;
 use tonic::service::Routes;
 use watershed_actors::Node;
 use watershed_client::services::analytics_service_server::AnalyticsServiceServer;

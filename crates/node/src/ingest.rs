@@ -1,7 +1,7 @@
 //! A request of telemetry on its way in, whatever face it came through.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
@@ -13,6 +13,7 @@ use watershed_sources::redact::Redactions;
 use watershed_sources::registry::{Endpoint, Source};
 use watershed_sources::{Context, InvalidRequest, Rejects, Transformed, native};
 
+use crate::clock::now_us;
 use crate::rate::Rates;
 use crate::refusal::Refusal;
 
@@ -41,9 +42,7 @@ pub(crate) fn word(signal: Signal) -> &'static str {
 
 /// What is known of a request that arrives now.
 pub(crate) fn context(tenant: TenantId) -> Context {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let received_at_us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
-    Context { tenant, received_at_us, batch_id: Uuid::now_v7().to_string() }
+    Context { tenant, received_at_us: now_us(), batch_id: Uuid::now_v7().to_string() }
 }
 
 /// Where requests become rows of the log, without what the tenant does not want stored.

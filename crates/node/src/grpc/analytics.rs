@@ -1,22 +1,15 @@
 //! `AnalyticsService`. A caller who hangs up drops the call, and with it the work.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use tonic::{Request, Response, Status};
 use watershed_client::services::analytics_service_server::AnalyticsService;
 use watershed_query::Engine;
 use watershed_schema::proto;
 
 use super::query::status;
+use crate::clock::now_us;
 use crate::tenant;
 
 pub(super) struct Analytics(pub(super) Engine);
-
-/// The clock that durations are measured back from, microseconds.
-pub(crate) fn now_us() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_micros()).unwrap_or(i64::MAX)
-}
 
 #[tonic::async_trait]
 impl AnalyticsService for Analytics {

@@ -12,7 +12,7 @@ use watershed_query::QueryError;
 use watershed_schema::TenantId;
 
 use super::{Context, answer, body};
-use crate::grpc::now_us;
+use crate::clock::now_us;
 use crate::refusal::Refusal;
 use crate::tenant;
 
