@@ -3,6 +3,7 @@
 //! Must not know gRPC, SQL or any source format.
 
 mod archive;
+mod background;
 mod budget;
 mod control;
 mod gateway;
