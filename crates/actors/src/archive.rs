@@ -43,7 +43,7 @@ pub(crate) enum ArchiveError {
     #[error("dead letters: {0}")]
     Letters(#[from] io::Error),
     #[error("encoder thread: {0}")]
-    Thread(#[from] tokio::task::JoinError),
+    Thread(#[source] io::Error),
     #[error("shard {0}: the lake is ahead of this data folder: it belongs to another cluster, or the folder was lost")]
     LakeAhead(ShardId),
 }

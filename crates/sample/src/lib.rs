@@ -81,6 +81,15 @@ fn scope() -> Option<InstrumentationScope> {
     Some(InstrumentationScope { name: "shop".into(), version: "1.0.0".into(), ..InstrumentationScope::default() })
 }
 
+/// So many sessions are there.
+pub const SESSIONS: u64 = 40_000;
+
+/// The id of a session by its number.
+#[must_use]
+pub fn session(number: u64) -> String {
+    format!("session-{number:08x}")
+}
+
 const ROUTES: [&str; 6] = ["/cart", "/checkout", "/items/{id}", "/search", "/login", "/orders/{id}"];
 
 /// What all spans of one trace are about: a person asks for a page, and every service on the way says so.
@@ -100,7 +109,7 @@ impl Visit {
             route: ROUTES[usize::try_from(random.below(6)).unwrap_or_default()],
             item: random.below(5_000),
             user: random.below(20_000),
-            session: random.below(40_000),
+            session: random.below(SESSIONS),
             address: random.below(255),
         }
     }
@@ -164,7 +173,7 @@ fn span_attributes(random: &mut Random, visit: &Visit, failed: bool) -> Vec<KeyV
             "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36",
         ),
         text("user.id", format!("user-{}", visit.user)),
-        text("session.id", format!("session-{:08x}", visit.session)),
+        text("session.id", session(visit.session)),
         text("shop.currency", "EUR"),
         int("shop.items", random.below(9)),
         text("feature.flag", if item.is_multiple_of(2) { "new-cart" } else { "old-cart" }),

@@ -7,6 +7,7 @@ use watershed_lake::{Lake, Rows};
 use watershed_schema::{Epoch, Seq};
 
 use super::{ArchiveError, Archiver, Due};
+use crate::background;
 use crate::shard::{Replica, ShardHandle, StagedFiles};
 
 impl Archiver {
@@ -57,9 +58,10 @@ async fn collect(here: &Replica, from_seq: Seq, end: Seq, due: Due) -> Result<Ro
     Ok(rows)
 }
 
-/// Columns and Parquet are CPU work: it has a thread of its own.
+/// Columns and Parquet are CPU work that no acknowledgement waits for.
 pub(super) async fn write(lake: &Arc<Lake>, rows: Rows, epoch: Epoch) -> Result<Vec<String>, ArchiveError> {
     let (lake, runtime) = (Arc::clone(lake), tokio::runtime::Handle::current());
-    let files = tokio::task::spawn_blocking(move || runtime.block_on(lake.write(&rows, epoch))).await??;
+    let files = background::run("archive", move || runtime.block_on(lake.write(&rows, epoch))).await;
+    let files = files.map_err(ArchiveError::Thread)??;
     Ok(files.into_iter().map(|file| file.0).collect())
 }

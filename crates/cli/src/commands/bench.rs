@@ -6,6 +6,7 @@ mod compaction;
 mod ingest;
 mod lake;
 mod load;
+mod noisy;
 mod query;
 mod source;
 mod streams;
@@ -27,6 +28,7 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed bench source native --events
   watershed bench tail --rate 20000
   watershed bench streams --idle 10000 --fan-out 1000
+  watershed bench noisy --connections 4
   watershed bench query --events 1000000
   watershed bench analytics --events 1000000 --actors 100000
   watershed bench compaction --events 500000
@@ -60,6 +62,8 @@ enum What {
     Tail(tail::Flags),
     /// Streams that sleep, that do not match, and that all get one event.
     Streams(streams::Flags),
+    /// A tenant beside another one that sends more than it may.
+    Noisy(noisy::Flags),
     /// Trace lookups and an aggregate.
     Query(query::Flags),
     /// Counts, a funnel and cohorts over events in the lake.
@@ -137,6 +141,7 @@ async fn of_one(flags: &Flags) -> Result<serde_json::Value, Failure> {
         What::Source(flags) => source::run(&subject, flags).await,
         What::Tail(flags) => tail::run(&subject, flags).await,
         What::Streams(flags) => streams::run(&subject, flags).await,
+        What::Noisy(flags) => noisy::run(&subject, flags).await,
         What::Query(flags) => query::run(&subject, flags).await,
         What::Analytics(flags) => analytics::run(&subject, flags).await,
         What::Compaction(flags) => compaction::run(&subject, flags).await,
@@ -150,6 +155,7 @@ fn settings(flags: &Flags) -> Vec<String> {
         What::Compaction(compaction) => compaction.settings(),
         // As fast as it is committed; the limit of a stream is not what is measured.
         What::Tail(_) | What::Streams(_) => vec!["streams_rate=0".to_owned()],
+        What::Noisy(_) => noisy::SETTINGS.map(str::to_owned).to_vec(),
         What::Analytics(_) => analytics::SETTINGS.map(str::to_owned).to_vec(),
         _ => Vec::new(),
     };

@@ -10,11 +10,17 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 use futures::Stream;
 use futures::future::BoxFuture;
 use http::HeaderValue;
-use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codec::{BufferSettings, Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::server::{Grpc, ServerStreamingService, StreamingService, UnaryService};
 use tonic::{Code, Request, Response, Status, Streaming as Incoming};
 use tower::service_fn;
 use watershed_schema::limits::{BATCH_BYTES_MAX, MESSAGE_BYTES_MAX};
+
+/// A stream keeps its buffers for as long as it is open, also one that sleeps: tonic's default of 8 KiB each is most of what
+/// it weighs. They grow with what comes through.
+fn buffers() -> BufferSettings {
+    BufferSettings::new(512, 32 * 1024)
+}
 
 /// Messages as they stand on the wire.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +49,10 @@ impl Encoder for Raw {
         buffer.put(message);
         Ok(())
     }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
+    }
 }
 
 impl Decoder for Raw {
@@ -51,6 +61,10 @@ impl Decoder for Raw {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        buffers()
     }
 }
 

@@ -1,6 +1,8 @@
 //! From the acknowledgement to the subscriber.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -26,6 +28,9 @@ pub(super) struct Flags {
     /// Events in a request.
     #[arg(long, default_value_t = 200)]
     batch: usize,
+    /// Subscriptions: one follows everything and is measured, the others share the sessions among them.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    subscriptions: u64,
 }
 
 /// When the last span of each request was seen or acknowledged.
@@ -33,6 +38,7 @@ type Times = mpsc::Receiver<(String, Instant)>;
 
 pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failure> {
     let client = subject.target.connect().await?;
+    let others = follow_sessions(&client, flags.subscriptions - 1);
     let seen = follow(client, flags.batch).await?;
     let sender = send::connect(&subject.target).await?;
     let mut random = Random::new(sample::now_ns());
@@ -68,7 +74,7 @@ pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failu
     let mut latencies = latencies(seen, &acknowledged).await;
     Ok(json!({
         "bench": "tail", "rate": flags.rate, "batch": flags.batch, "seconds": flags.seconds, "requests": requests,
-        "measured": latencies.len(),
+        "measured": latencies.len(), "subscriptions": flags.subscriptions, "events_to_the_others": others.load(Ordering::Relaxed),
         "ack_to_subscriber_ms": { "p50": percentile(&mut latencies, 0.5), "p99": percentile(&mut latencies, 0.99), "max": percentile(&mut latencies, 1.0) },
     }))
 }
@@ -90,6 +96,23 @@ async fn follow(client: Client, batch: usize) -> Result<Times, Failure> {
         }
     });
     Ok(told)
+}
+
+/// Subscriptions that share the sample's sessions; how many events they were given.
+fn follow_sessions(client: &Client, count: u64) -> Arc<AtomicU64> {
+    let events = Arc::new(AtomicU64::new(0));
+    let share = sample::SESSIONS / count.max(1);
+    for first in (0..count).map(|number| number * share) {
+        let session_ids = (first..first + share).map(sample::session).collect();
+        let mut stream = client.subscribe(Filter { session_ids, ..Filter::default() }, Start::Now);
+        let events = Arc::clone(&events);
+        tokio::spawn(async move {
+            while let Ok(Some(item)) = stream.try_next().await {
+                events.fetch_add(item.events.len() as u64, Ordering::Relaxed);
+            }
+        });
+    }
+    events
 }
 
 /// What was delivered before the acknowledgement was here counts as 0.

@@ -112,6 +112,7 @@ pub(super) async fn run(nodes: &Nodes, flags: &Flags) -> Result<Value, Failure> 
     result["connections"] = flags.connections.into();
     result["tenants"] = flags.tenants.into();
     result["rate"] = flags.rate.into();
+    result["arrivals"] = if flags.rate > 0 { "evenly spaced" } else { "each connection after its last acknowledgement" }.into();
     result["compression"] = "none".into();
     Ok(result)
 }
@@ -129,7 +130,9 @@ async fn flood(targets: Vec<Target>, flags: Flags, totals: Arc<Totals>, number: 
             tokio::time::sleep(AFTER_A_REFUSAL).await;
             continue;
         };
-        let mut next = Instant::now();
+        // Requests come one after the other, not one of each connection at the same moment.
+        let mut next = Instant::now() + pause.unwrap_or_default().mul_f64(number as f64 / flags.connections.max(1) as f64);
+        tokio::time::sleep_until(next.into()).await;
         loop {
             if totals.stop.load(Ordering::Relaxed) {
                 return latencies;
