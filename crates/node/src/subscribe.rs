@@ -1,5 +1,6 @@
 //! A subscription: where it starts, what it wants, what it is told. The faces only spell it.
 
+mod history;
 mod json;
 mod limits;
 mod matching;
@@ -12,12 +13,13 @@ use std::sync::Arc;
 
 use futures::stream::{self, Stream as FuturesStream};
 use watershed_actors::{Cursor, Filter, Node, OnLag, Step, Subscriber};
-use watershed_query::Condition;
+use watershed_query::{Condition, Engine};
 use watershed_schema::{Seq, ShardId, TenantId, proto};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::drain::Drain;
 use crate::refusal::Refusal;
+use history::PastTheHotTier;
 use limits::Seat;
 use matching::Wanted;
 use pace::Pace;
@@ -39,11 +41,13 @@ pub(crate) struct Streams {
     pub(crate) tokens: Tokens,
     pub(crate) drain: Drain,
     pub(crate) seats: Seats,
+    pub(crate) engine: Engine,
 }
 
 /// An open subscription.
 pub(crate) struct Stream {
     subscriber: Subscriber,
+    history: PastTheHotTier,
     wanted: Wanted,
     filter_hash: u64,
     tokens: Tokens,
@@ -69,11 +73,13 @@ impl Streams {
         let seat = self.seats.take(&tenant)?;
         let filter_hash = hash(&tenant, &wanted);
         let resume = |token: &[u8]| self.tokens.read(token, filter_hash);
-        let cursors = start::cursors(&self.node, &tenant, asked.start, resume).await?;
+        let cursors = start::Starts { streams: self, tenant: &tenant }.cursors(asked.start, resume).await?;
+        let history = PastTheHotTier::new(self.engine.clone(), &tenant, &filter);
         let subscriber = self.node.subscribe(tenant, Arc::clone(&filter), on_lag, &cursors);
         let pace = self.seats.limits().pace();
         let wanted = Wanted { filter, condition };
-        Ok(Stream { subscriber, wanted, filter_hash, tokens: self.tokens.clone(), cursors, waiting: None, pace, _seat: seat })
+        let tokens = self.tokens.clone();
+        Ok(Stream { subscriber, history, wanted, filter_hash, tokens, cursors, waiting: None, pace, _seat: seat })
     }
 }
 
@@ -116,6 +122,7 @@ impl Stream {
     async fn next(&mut self) -> Result<Message, Refusal> {
         loop {
             match self.step().await? {
+                Step::Trimmed { shard, from, to } => self.history.begin(shard, from, to).await?,
                 // What was passed over before it is not lost.
                 Step::Gap { shard, from, to } if self.at(shard) != from => {
                     self.waiting = Some(Step::Gap { shard, from, to });
@@ -138,7 +145,10 @@ impl Stream {
     }
 
     async fn step(&mut self) -> Result<Step, Refusal> {
-        match self.waiting.take() {
+        if let Some(step) = self.waiting.take() {
+            return Ok(step);
+        }
+        match self.history.next().await? {
             Some(step) => Ok(step),
             None => self.subscriber.next().await.map_err(|error| Refusal::Unavailable(error.to_string())),
         }

@@ -43,7 +43,7 @@ pub(crate) struct Flags {
     /// Pass over what is more than 10 000 events of a shard behind, and say so, instead of reading all of it.
     #[arg(long)]
     drop_on_lag: bool,
-    /// now, earliest, a time (RFC 3339), or a token.
+    /// now, earliest (also what only the lake has), a time (RFC 3339), or a token.
     #[arg(long, default_value = "now", value_name = "START")]
     from: String,
     /// How events are printed.
@@ -92,7 +92,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
 fn print(item: &Item, format: Format, left: &mut u64) -> Result<(), Failure> {
     if let Some(lost) = &item.lost {
         out::say(&format!(
-            "shard {}: events {} to {} are not delivered: no longer in the hot tier, or passed over",
+            "shard {}: events {} to {} are not delivered: in neither tier any longer, or passed over",
             item.shard, lost.start, lost.end
         ));
     }
