@@ -12,14 +12,17 @@
 //! ```
 
 pub mod analytics;
+mod backoff;
 mod client;
 mod cluster;
 mod continuity;
 mod error;
 mod lake;
+mod position;
 mod query;
 mod start;
 mod subscription;
+mod subscriptions;
 
 pub use client::{Client, MESSAGE_BYTES_MAX, Published};
 pub use cluster::ClusterAdmin;
@@ -28,6 +31,7 @@ pub use lake::LakeReader;
 pub use query::QueryStream;
 pub use start::{NoStart, Start};
 pub use subscription::{Item, Subscription};
+pub use subscriptions::{Change, Subscriber, Subscriptions};
 pub use watershed_schema::proto::{
     CohortEntry, CohortRequest, CohortResponse, Coverage, EventStep, FunnelGroup, FunnelRequest, FunnelResponse, FunnelStep,
     RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,

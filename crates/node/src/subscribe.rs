@@ -6,6 +6,7 @@ mod limits;
 mod matching;
 mod message;
 mod pace;
+mod session;
 mod start;
 mod token;
 
@@ -25,7 +26,9 @@ use matching::Wanted;
 use pace::Pace;
 
 pub(crate) use limits::{Limits, Seats};
+pub(crate) use json::{token_of, token_text};
 pub(crate) use message::{Message, Told};
+pub(crate) use session::{Asked, Session};
 pub(crate) use token::Tokens;
 
 /// Events of a shard that may be passed over, because none is wanted, before the client is told: as many are read again when

@@ -5,6 +5,7 @@ use watershed_client::Start;
 use watershed_schema::proto;
 
 use crate::refusal::Refusal;
+use crate::subscribe::Asked;
 
 /// A message of a WebSocket client.
 #[derive(Debug, Deserialize)]
@@ -32,7 +33,7 @@ pub(super) struct Subscribe {
     from: String,
     on_lag: Lag,
     /// Whether the client acknowledges: then no more than a window of bytes is on its way.
-    pub(super) acks: bool,
+    acks: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,6 +63,11 @@ impl Command {
 }
 
 impl Subscribe {
+    pub(super) fn into_asked(self) -> Result<Asked, Refusal> {
+        let (id, acks) = (self.id.clone(), self.acks);
+        Ok(Asked { id, request: self.into_request()?, acks })
+    }
+
     pub(super) fn into_request(self) -> Result<proto::SubscribeRequest, Refusal> {
         let Predicates { event_types, service_names, trace_ids, session_ids, condition: where_sql } = self.filter;
         let on_lag = match self.on_lag {
