@@ -129,6 +129,12 @@ impl Subscriber {
         }
     }
 
+    /// The next event of a shard that it has not seen.
+    #[must_use]
+    pub fn position(&self, shard: ShardId) -> Option<Seq> {
+        self.follows.iter().find(|follow| follow.shard.id() == shard).map(|follow| follow.next)
+    }
+
     /// Until there is something that the filter wants, or somebody has read on without this stream.
     async fn sleep(&mut self) -> Result<(), ReadError> {
         let (wake, woken) = oneshot::channel();

@@ -15,7 +15,7 @@ use crate::services::ingest_service_client::IngestServiceClient;
 use crate::services::lake_service_client::LakeServiceClient;
 use crate::services::query_service_client::QueryServiceClient;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
-use crate::{Error, Filter, OnLag, QueryStream, Start, Subscriber, Subscription, Subscriptions};
+use crate::{Error, Filter, LiveQuery, LiveStream, OnLag, QueryStream, Start, Subscriber, Subscription, Subscriptions};
 
 /// Largest message either way, bytes: a full batch fits.
 pub const MESSAGE_BYTES_MAX: usize = limits::BATCH_BYTES_MAX;
@@ -210,6 +210,27 @@ impl Client {
     pub async fn query_stream(&self, sql: &str) -> Result<QueryStream, Error> {
         let request = proto::SqlRequest { sql: sql.to_owned(), deadline_ms: 0 };
         Ok(QueryStream::new(self.query_service().sql(request).await?.into_inner()))
+    }
+
+    /// Follows aggregates of events: rows for each window when it closes. The first item has none, it says that the server
+    /// runs the query.
+    ///
+    /// ```no_run
+    /// # async fn run(client: watershed_client::Client) -> Result<(), watershed_client::Error> {
+    /// use futures::TryStreamExt as _;
+    /// let query = watershed_client::LiveQuery::new("SELECT service_name, count(*) FROM events GROUP BY 1");
+    /// let mut rows = client.live(query).await?;
+    /// while let Some(now) = rows.try_next().await? {
+    ///     println!("{} windows closed, {} events late so far", now.windows.len(), now.late);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Status`] when the server refuses it.
+    pub async fn live(&self, query: LiveQuery) -> Result<LiveStream, Error> {
+        Ok(LiveStream::new(self.query_service().live(query.into_request()?).await?.into_inner()))
     }
 
     /// All events of a trace, ordered by time.

@@ -3,6 +3,7 @@
 mod history;
 mod json;
 mod limits;
+mod live;
 mod matching;
 mod message;
 mod pace;
@@ -22,11 +23,13 @@ use crate::drain::Drain;
 use crate::refusal::Refusal;
 use history::PastTheHotTier;
 use limits::Seat;
+use live::Progress;
 use matching::Wanted;
 use pace::Pace;
 
-pub(crate) use limits::{Limits, Seats};
 pub(crate) use json::{token_of, token_text};
+pub(crate) use limits::{Limits, Seats};
+pub(crate) use live::{Live, LiveAsked, LiveTold};
 pub(crate) use message::{Message, Told};
 pub(crate) use session::{Asked, Session};
 pub(crate) use token::Tokens;
@@ -144,6 +147,42 @@ impl Stream {
                     }
                 }
             }
+        }
+    }
+
+    /// Shards in which there is more than the stream begins with, as far as is known here, and how much.
+    fn behind(&self, node: &Node) -> Vec<Cursor> {
+        let tail = |cursor: &&Cursor| Some(node.shards().get(usize::from(cursor.shard.0))?.positions().tail());
+        let ahead = |cursor: &Cursor| tail(&cursor).filter(|tail| *tail > cursor.next);
+        self.cursors.iter().filter_map(|cursor| Some(Cursor { shard: cursor.shard, next: ahead(cursor)? })).collect()
+    }
+
+    /// Every step as it is read, also when nothing in it matches; ends with a refusal.
+    fn steps(self, behind: Vec<Cursor>) -> impl FuturesStream<Item = Result<Progress, Refusal>> + Send + 'static {
+        stream::unfold(Some((self, behind)), |state| async move {
+            let (mut stream, mut behind) = state?;
+            match stream.progress(&mut behind).await {
+                Ok(progress) => Some((Ok(progress), Some((stream, behind)))),
+                Err(refusal) => Some((Err(refusal), None)),
+            }
+        })
+    }
+
+    async fn progress(&mut self, behind: &mut Vec<Cursor>) -> Result<Progress, Refusal> {
+        loop {
+            let (shard, found, lost) = match self.step().await? {
+                Step::Trimmed { shard, from, to } => {
+                    self.history.begin(shard, from, to).await?;
+                    continue;
+                }
+                Step::Gap { shard, from, to } => (shard, Vec::new(), to.0 - from.0),
+                Step::Events { shard, from, to, blocks } => (shard, self.wanted.found(shard, (from, to), blocks)?, 0),
+            };
+            let is_behind = |cursor: &Cursor| {
+                self.history.is_reading(cursor.shard) || self.subscriber.position(cursor.shard).is_some_and(|at| at < cursor.next)
+            };
+            behind.retain(is_behind);
+            return Ok(Progress { shard, found, lost, behind: behind.iter().map(|cursor| cursor.shard).collect() });
         }
     }
 

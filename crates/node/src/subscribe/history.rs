@@ -39,6 +39,11 @@ impl PastTheHotTier {
         Ok(())
     }
 
+    /// Whether a shard is being read.
+    pub(super) fn is_reading(&self, shard: ShardId) -> bool {
+        self.reading.as_ref().is_some_and(|reading| reading.shard == shard)
+    }
+
     /// The next step of what is read; `None` when the hot tier goes on. What the lake does not have, either, is a gap.
     pub(super) async fn next(&mut self) -> Result<Option<Step>, Refusal> {
         let Some(Reading { shard, from, to, history }) = &mut self.reading else { return Ok(None) };
