@@ -14,6 +14,7 @@ pub struct Cluster {
     dir: PathBuf,
     addresses: Vec<String>,
     founders: String,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Cluster {
@@ -23,8 +24,17 @@ impl Cluster {
     /// When one does not start.
     #[must_use]
     pub fn start(dir: &Path, count: usize) -> Self {
+        Self::start_with(dir, count, &[])
+    }
+
+    /// The same with more environment variables.
+    ///
+    /// # Panics
+    /// When one does not start.
+    #[must_use]
+    pub fn start_with(dir: &Path, count: usize, environment: &[(&'static str, &'static str)]) -> Self {
         std::fs::write(dir.join("secret"), "a secret of a test").expect("a secret");
-        Self::start_at(dir, free_addresses(count))
+        Self::start_at(dir, free_addresses(count), environment)
     }
 
     /// Nodes with certificates of `authority`, each at a host of its own.
@@ -35,11 +45,12 @@ impl Cluster {
     pub fn start_with_tls(dir: &Path, count: u16, authority: &Authority) -> Self {
         let host = |place: u16| format!("127.0.0.{}", 11 + place);
         (0..count).for_each(|place| authority.sign(&host(place), &dir.join(format!("tls-{place}"))));
-        Self::start_at(dir, (0..count).map(|place| format!("{}:{}", host(place), free_port())).collect())
+        Self::start_at(dir, (0..count).map(|place| format!("{}:{}", host(place), free_port())).collect(), &[])
     }
 
-    fn start_at(dir: &Path, addresses: Vec<String>) -> Self {
-        let mut cluster = Self { nodes: Vec::new(), dir: dir.to_owned(), founders: addresses.join(","), addresses };
+    fn start_at(dir: &Path, addresses: Vec<String>, environment: &[(&'static str, &'static str)]) -> Self {
+        let (dir, founders, environment) = (dir.to_owned(), addresses.join(","), environment.to_vec());
+        let mut cluster = Self { nodes: Vec::new(), dir, addresses, founders, environment };
         let all: Vec<usize> = (0..cluster.addresses.len()).collect();
         cluster.nodes = cluster.start_all(&all);
         cluster
@@ -62,6 +73,7 @@ impl Cluster {
             ("WATERSHED_FLUSH_INTERVAL", "2s"),
         ];
         settings.extend(security.iter().map(|(name, path)| (*name, path.to_str().expect("UTF-8"))));
+        settings.extend(&self.environment);
         let data_dir = self.dir.join(format!("node-{place}"));
         Server::start_with(&data_dir, &[], &settings).unwrap_or_else(|| panic!("node {place} does not start"))
     }

@@ -1,7 +1,7 @@
 //! Requests by curl, so that nothing of ours stands between a test and what is on the wire.
 
-use std::io::Write as _;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// `Content-Type` of OTLP as protobuf.
 pub const PROTOBUF: &str = "Content-Type: application/x-protobuf";
@@ -96,4 +96,43 @@ fn answer(curl: &mut Command) -> Answer {
     let text = text.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(text);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text} {output:?}"));
     Answer { status: status.parse().expect("a number"), head: head.to_lowercase(), body: body.to_owned() }
+}
+
+/// An answer that does not end, line by line; curl ends when this is dropped.
+#[derive(Debug)]
+pub struct Lines {
+    curl: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Lines {
+    /// A GET; who waits in vain is ended after a minute.
+    ///
+    /// # Panics
+    /// When there is no curl.
+    #[must_use]
+    pub fn open(url: &str) -> Self {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--no-buffer", "--max-time", "60", url]).stdout(Stdio::piped());
+        let mut curl = curl.spawn().expect("curl");
+        let lines = BufReader::new(curl.stdout.take().expect("piped"));
+        Self { curl, lines }
+    }
+
+    /// The next line.
+    ///
+    /// # Panics
+    /// At the end.
+    pub fn next_line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.lines.read_line(&mut line).expect("reads") > 0, "the answer ended");
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        drop(self.curl.kill());
+        drop(self.curl.wait());
+    }
 }

@@ -221,6 +221,9 @@ async fn curl_reads_server_sent_events_and_goes_on_behind_the_last() {
         ("on_lag=x", "on_lag"),
         ("tenant=%20", "tenant"),
         ("where=id%20%3D", "Column: "),
+        ("every=1s", "every: is of a live query"),
+        ("sql=SELECT%20count(*)%20FROM%20events&every=x", "every: "),
+        ("sql=SELECT%201", "FROM anything but one table is not allowed"),
     ] {
         let answer = curl::get(&format!("{}/v1/stream?{query}", server.http));
         assert_eq!(answer.status, 400, "{query}: {answer:?}");

@@ -48,13 +48,22 @@ pub enum Step {
         /// What is inside.
         blocks: Vec<(Seq, Arc<EventBatch>)>,
     },
-    /// Events `[from, to)` are not delivered: they are no longer in the hot tier, or the stream passes them over.
+    /// Events `[from, to)` are no longer in the hot tier.
+    Trimmed {
+        /// The shard.
+        shard: ShardId,
+        /// First position that is gone.
+        from: Seq,
+        /// First position still here.
+        to: Seq,
+    },
+    /// The stream passes events `[from, to)` over: it is too far behind.
     Gap {
         /// The shard.
         shard: ShardId,
         /// First position lost.
         from: Seq,
-        /// First position still here.
+        /// Where it goes on.
         to: Seq,
     },
 }
@@ -120,6 +129,12 @@ impl Subscriber {
         }
     }
 
+    /// The next event of a shard that it has not seen.
+    #[must_use]
+    pub fn position(&self, shard: ShardId) -> Option<Seq> {
+        self.follows.iter().find(|follow| follow.shard.id() == shard).map(|follow| follow.next)
+    }
+
     /// Until there is something that the filter wants, or somebody has read on without this stream.
     async fn sleep(&mut self) -> Result<(), ReadError> {
         let (wake, woken) = oneshot::channel();
@@ -160,7 +175,7 @@ impl Follow {
             OnLag::CatchUp | OnLag::Drop { .. } => self.read(tenant).await?,
         };
         self.next = match &step {
-            Step::Events { to, .. } | Step::Gap { to, .. } => *to,
+            Step::Events { to, .. } | Step::Trimmed { to, .. } | Step::Gap { to, .. } => *to,
         };
         Ok(Some(step))
     }
@@ -170,7 +185,7 @@ impl Follow {
         let request = ScanRequest { tenant: Some(tenant.clone()), ..ScanRequest::from(from) };
         match self.shard.read(request).await {
             Ok(page) => Ok(Step::Events { shard, from, to: page.next, blocks: page.blocks }),
-            Err(ReadError::Trimmed { first }) => Ok(Step::Gap { shard, from, to: first }),
+            Err(ReadError::Trimmed { first }) => Ok(Step::Trimmed { shard, from, to: first }),
             Err(error) => Err(error),
         }
     }

@@ -15,7 +15,7 @@ use crate::services::ingest_service_client::IngestServiceClient;
 use crate::services::lake_service_client::LakeServiceClient;
 use crate::services::query_service_client::QueryServiceClient;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
-use crate::{Error, Filter, OnLag, QueryStream, Start, Subscription};
+use crate::{Error, Filter, LiveQuery, LiveStream, OnLag, QueryStream, Start, Subscriber, Subscription, Subscriptions};
 
 /// Largest message either way, bytes: a full batch fits.
 pub const MESSAGE_BYTES_MAX: usize = limits::BATCH_BYTES_MAX;
@@ -169,9 +169,30 @@ impl Client {
     /// Like [`Self::subscribe`], and says what happens when the stream falls behind.
     #[must_use]
     pub fn subscribe_with(&self, filter: Filter, start: Start, on_lag: OnLag) -> Subscription {
-        let service = SubscribeServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Subscription::new(service, filter, start, on_lag)
+        Subscription::new(self.subscribe_service(), filter, start, on_lag)
+    }
+
+    /// Any number of subscriptions over one stream, opened and closed while it runs; reconnects by itself.
+    ///
+    /// ```no_run
+    /// # async fn run(client: watershed_client::Client) -> Result<(), watershed_client::Error> {
+    /// use futures::TryStreamExt as _;
+    /// use watershed_client::{Change, Filter, Start};
+    /// let (subscriber, mut changes) = client.subscriptions();
+    /// let errors = Filter { where_sql: "outcome = 'error'".into(), ..Filter::default() };
+    /// subscriber.subscribe("errors", errors, Start::Now).await;
+    /// while let Some((id, change)) = changes.try_next().await? {
+    ///     if let Change::Events(item) = change {
+    ///         println!("{id}: {} more", item.events.len());
+    ///         subscriber.unsubscribe("errors").await;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn subscriptions(&self) -> (Subscriber, Subscriptions) {
+        crate::subscriptions::open(self.subscribe_service())
     }
 
     /// Runs SQL and collects the result.
@@ -189,6 +210,27 @@ impl Client {
     pub async fn query_stream(&self, sql: &str) -> Result<QueryStream, Error> {
         let request = proto::SqlRequest { sql: sql.to_owned(), deadline_ms: 0 };
         Ok(QueryStream::new(self.query_service().sql(request).await?.into_inner()))
+    }
+
+    /// Follows aggregates of events: rows for each window when it closes. The first item has none, it says that the server
+    /// runs the query.
+    ///
+    /// ```no_run
+    /// # async fn run(client: watershed_client::Client) -> Result<(), watershed_client::Error> {
+    /// use futures::TryStreamExt as _;
+    /// let query = watershed_client::LiveQuery::new("SELECT service_name, count(*) FROM events GROUP BY 1");
+    /// let mut rows = client.live(query).await?;
+    /// while let Some(now) = rows.try_next().await? {
+    ///     println!("{} windows closed, {} events late so far", now.windows.len(), now.late);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Status`] when the server refuses it.
+    pub async fn live(&self, query: LiveQuery) -> Result<LiveStream, Error> {
+        Ok(LiveStream::new(self.query_service().live(query.into_request()?).await?.into_inner()))
     }
 
     /// All events of a trace, ordered by time.
@@ -279,6 +321,11 @@ impl Client {
 
     pub(crate) fn analytics_service(&self) -> AnalyticsServiceClient<Service> {
         AnalyticsServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+    }
+
+    fn subscribe_service(&self) -> SubscribeServiceClient<Service> {
+        SubscribeServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 

@@ -12,22 +12,28 @@
 //! ```
 
 pub mod analytics;
+mod backoff;
 mod client;
 mod cluster;
 mod continuity;
 mod error;
 mod lake;
+mod live;
+mod position;
 mod query;
 mod start;
 mod subscription;
+mod subscriptions;
 
 pub use client::{Client, MESSAGE_BYTES_MAX, Published};
 pub use cluster::ClusterAdmin;
 pub use error::Error;
 pub use lake::LakeReader;
+pub use live::{LiveQuery, LiveRows, LiveStream};
 pub use query::QueryStream;
 pub use start::{NoStart, Start};
 pub use subscription::{Item, Subscription};
+pub use subscriptions::{Change, Subscriber, Subscriptions};
 pub use watershed_schema::proto::{
     CohortEntry, CohortRequest, CohortResponse, Coverage, EventStep, FunnelGroup, FunnelRequest, FunnelResponse, FunnelStep,
     RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,

@@ -13,7 +13,7 @@ use watershed_schema::proto::subscribe_request::Start as Wire;
 pub enum Start {
     /// The next event on.
     Now,
-    /// The oldest event still in the hot tier.
+    /// The oldest event there is, in the lake or the hot tier.
     Earliest,
     /// The first event at or after this time, microseconds since the epoch.
     TimestampUs(i64),

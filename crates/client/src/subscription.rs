@@ -2,20 +2,16 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{BoxStream, Stream};
 use watershed_schema::proto;
-use watershed_schema::proto::subscribe_response::Message;
 
+use crate::backoff::Backoff;
 use crate::client::Service;
-use crate::continuity::Continuity;
+use crate::position::Position;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
 use crate::{Error, Event, Filter, OnLag, Start};
-
-const BACKOFF_MIN: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 /// What a subscription yields: matching events of one shard, or news that some are lost.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,12 +49,9 @@ impl Subscription {
     pub(crate) fn new(service: SubscribeServiceClient<Service>, filter: Filter, start: Start, on_lag: OnLag) -> Self {
         let follower = Follower {
             service,
-            filter,
-            start,
-            on_lag,
+            position: Position::new(filter, start, on_lag),
             stream: None,
-            continuity: Continuity::default(),
-            backoff: BACKOFF_MIN,
+            backoff: Backoff::default(),
             failed: false,
         };
         Self { items: Box::pin(futures::stream::unfold(follower, Follower::step)) }
@@ -67,12 +60,9 @@ impl Subscription {
 
 struct Follower {
     service: SubscribeServiceClient<Service>,
-    filter: Filter,
-    start: Start,
-    on_lag: OnLag,
+    position: Position,
     stream: Option<tonic::Streaming<proto::SubscribeResponse>>,
-    continuity: Continuity,
-    backoff: Duration,
+    backoff: Backoff,
     failed: bool,
 }
 
@@ -91,7 +81,9 @@ impl Follower {
         loop {
             match self.receive().await {
                 Ok(Some(response)) => {
-                    if let Some(item) = self.take(response)? {
+                    let item = self.position.take(response)?;
+                    self.backoff = Backoff::default();
+                    if let Some(item) = item {
                         return Ok(item);
                     }
                 }
@@ -106,71 +98,15 @@ impl Follower {
         let stream = match self.stream.take() {
             Some(stream) => self.stream.insert(stream),
             None => {
-                let response = self.service.subscribe(self.request()).await?;
+                let response = self.service.subscribe(self.position.request()).await?;
                 self.stream.insert(response.into_inner())
             }
         };
         Ok(stream.message().await?)
     }
 
-    fn request(&self) -> proto::SubscribeRequest {
-        proto::SubscribeRequest {
-            filter: Some(self.filter.clone()),
-            start: Some(self.start.clone().into()),
-            on_lag: self.on_lag.into(),
-        }
-    }
-
     async fn lost(&mut self) {
         self.stream = None;
-        tokio::time::sleep(self.backoff).await;
-        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        self.backoff.wait().await;
     }
-
-    /// Checks a message, remembers its token, and makes an item of it unless it only sets up the stream.
-    fn take(&mut self, response: proto::SubscribeResponse) -> Result<Option<Item>, Error> {
-        let resume_token = response.resume_token;
-        let item = match response.message.ok_or(Error::Protocol("an empty message"))? {
-            Message::Subscribed(_) => None,
-            Message::Delivery(delivery) => Some(self.delivered(delivery, resume_token.clone())?),
-            Message::Gap(gap) => Some(self.gap(&gap, resume_token.clone())?),
-        };
-        if !resume_token.is_empty() {
-            self.start = Start::Token(resume_token);
-        }
-        self.backoff = BACKOFF_MIN;
-        Ok(item)
-    }
-
-    fn delivered(&mut self, delivery: proto::Delivery, resume_token: Bytes) -> Result<Item, Error> {
-        let shard = delivery.shard;
-        let covered = delivery.from_seq_inclusive..delivery.to_seq_exclusive;
-        self.continuity.advance(shard, covered, &delivery.seqs)?;
-        let events = merged(delivery.batch.unwrap_or_default())?;
-        if events.len() != delivery.seqs.len() {
-            return Err(Error::Protocol("a delivery with more or fewer seqs than events"));
-        }
-        Ok(Item { shard, events: delivery.seqs.into_iter().zip(events).collect(), lost: None, resume_token })
-    }
-
-    fn gap(&mut self, gap: &proto::Gap, resume_token: Bytes) -> Result<Item, Error> {
-        let lost = gap.from_seq_inclusive..gap.to_seq_exclusive;
-        self.continuity.advance(gap.shard, lost.clone(), &[])?;
-        Ok(Item { shard: gap.shard, events: Vec::new(), lost: Some(lost), resume_token })
-    }
-}
-
-/// Events with their shared parts merged in, as protobuf merges: the event's own fields win.
-fn merged(batch: proto::EventBatch) -> Result<Vec<Event>, Error> {
-    let shared = batch.shared;
-    batch.events.into_iter().map(|event| merge(&shared, event)).collect()
-}
-
-fn merge(shared: &[Event], mut event: Event) -> Result<Event, Error> {
-    let Some(number) = event.shared.take() else { return Ok(event) };
-    let index = (number as usize).wrapping_sub(1);
-    let mut whole = shared.get(index).cloned().ok_or(Error::Protocol("an event whose shared part does not exist"))?;
-    let own = prost::Message::encode_to_vec(&event);
-    prost::Message::merge(&mut whole, own.as_slice()).map_err(|_damaged| Error::Protocol("a damaged event"))?;
-    Ok(whole)
 }

@@ -11,7 +11,9 @@ use watershed_client::services::subscribe_service_server::{SubscribeService, Sub
 use watershed_client::{Client, Error, Event, Filter, Item, Start};
 use watershed_schema::proto::subscribe_request::Start as WireStart;
 use watershed_schema::proto::subscribe_response::Message;
-use watershed_schema::proto::{Delivery, EventBatch, Gap, SubscribeRequest, SubscribeResponse, Subscribed};
+use watershed_schema::proto::{
+    Delivery, EventBatch, FollowRequest, FollowResponse, Gap, SubscribeRequest, SubscribeResponse, Subscribed,
+};
 
 type Script = Vec<Result<SubscribeResponse, Status>>;
 type Beginning = (Option<WireStart>, Option<String>);
@@ -35,6 +37,12 @@ impl SubscribeService for Server {
             return Err(Status::invalid_argument("no more scripts"));
         }
         Ok(Response::new(Box::pin(futures::stream::iter(scripts.remove(0)))))
+    }
+
+    type FollowStream = Pin<Box<dyn Stream<Item = Result<FollowResponse, Status>> + Send>>;
+
+    async fn follow(&self, _: Request<tonic::Streaming<FollowRequest>>) -> Result<Response<Self::FollowStream>, Status> {
+        Err(Status::unimplemented("not a part of these scripts"))
     }
 }
 

@@ -29,6 +29,8 @@ pub struct FileInfo {
     pub seqs: Option<(i64, i64)>,
     /// Timestamps in microseconds since 1970.
     pub times_us: Option<(i64, i64)>,
+    /// Tenants.
+    pub tenants: Option<(String, String)>,
 }
 
 /// What a partition holds.
@@ -89,6 +91,10 @@ fn info(file: &DataFile, spec: &PartitionSpec) -> FileInfo {
         let (from, to) = (file.lower_bounds().get(&id(column))?, file.upper_bounds().get(&id(column))?);
         number(from).zip(number(to))
     };
+    let names = || {
+        let (from, to) = (file.lower_bounds().get(&id(Column::Ns))?, file.upper_bounds().get(&id(Column::Ns))?);
+        text(from).zip(text(to))
+    };
     FileInfo {
         path: file.file_path().to_owned(),
         partition: folder(spec, file.partition()),
@@ -102,6 +108,7 @@ fn info(file: &DataFile, spec: &PartitionSpec) -> FileInfo {
         shards: range(Column::Shard),
         seqs: range(Column::Sequence),
         times_us: range(Column::Timestamp),
+        tenants: names(),
     }
 }
 
@@ -109,6 +116,13 @@ fn number(bound: &Datum) -> Option<i64> {
     match bound.literal() {
         PrimitiveLiteral::Int(number) => Some(i64::from(*number)),
         PrimitiveLiteral::Long(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn text(bound: &Datum) -> Option<String> {
+    match bound.literal() {
+        PrimitiveLiteral::String(text) => Some(text.clone()),
         _ => None,
     }
 }

@@ -43,7 +43,7 @@ pub use orphans::{OrphanRule, Orphans};
 pub use partitioning::{Partitioning, UnknownPartitioning};
 pub use past::{Moment, SnapshotInfo};
 pub use paths::FileName;
-pub use read::{FileFilter, FileToRead, Pinned};
+pub use read::{FileFilter, FileOfShard, FileToRead, Pinned, ShardRows};
 pub use rows::Rows;
 pub use secret::Secret;
 pub use table::{Lake, Watermark};

@@ -1,5 +1,6 @@
 //! One snapshot, held still: its watermark and its files.
 
+mod by_seq;
 mod parquet;
 
 use futures::{StreamExt, TryStreamExt, stream};
@@ -13,6 +14,8 @@ use crate::encoding;
 use crate::storage::{Files, Place};
 use crate::table::watermark_of;
 use crate::{Lake, LakeError, Watermark};
+
+pub use by_seq::{FileOfShard, ShardRows};
 
 /// Files whose bloom filters are read at once.
 const FILTERS_AT_ONCE: usize = 32;

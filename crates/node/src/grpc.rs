@@ -2,8 +2,10 @@
 
 mod analytics;
 mod cluster;
+mod follow;
 mod lake;
 mod lake_contents;
+mod live;
 mod otlp;
 mod publish;
 mod query;
@@ -43,6 +45,7 @@ pub(crate) struct Context {
 /// Every service of this face but health.
 pub(crate) fn routes(context: &Context) -> anyhow::Result<Routes> {
     let router = otlp::routes(context).merge(publish::routes(context)).merge(subscribe::routes(context));
+    let router = router.merge(follow::routes(context));
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(OTLP)
         .register_encoded_file_descriptor_set(watershed_schema::FILE_DESCRIPTOR_SET)

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use watershed_actors::{AppendError, Busy};
+use watershed_schema::proto;
 
 /// A request that was not served.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +82,14 @@ impl Refusal {
             Self::Unavailable(_) => Some(UNAVAILABLE_RETRY),
             Self::Invalid(_) | Self::Deadline(_) | Self::Internal(_) => None,
         }
+    }
+}
+
+impl Refusal {
+    /// The same inside a message of a stream that goes on.
+    pub(crate) fn to_proto(&self) -> proto::Refused {
+        let retry_after_ms = self.retry_after().map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        proto::Refused { code: self.code() as i32, message: self.to_string(), retry_after_ms }
     }
 }
 

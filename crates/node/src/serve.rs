@@ -63,7 +63,7 @@ pub async fn serve(
     let tokens = Tokens::new(cluster_id::number(&node.cluster().cluster_id)?);
     let intake = Intake { node: node.clone(), redactions, rates };
     let seats = Seats::new(config.streams.limits());
-    let streams = Streams { node: node.clone(), tokens, drain: drain.clone(), seats };
+    let streams = Streams { node: node.clone(), tokens, drain: drain.clone(), seats, engine: engine.clone() };
     let http = http::Context {
         node: node.clone(),
         intake: intake.clone(),

@@ -1,10 +1,13 @@
 //! A subscription: where it starts, what it wants, what it is told. The faces only spell it.
 
+mod history;
 mod json;
 mod limits;
+mod live;
 mod matching;
 mod message;
 mod pace;
+mod session;
 mod start;
 mod token;
 
@@ -12,18 +15,23 @@ use std::sync::Arc;
 
 use futures::stream::{self, Stream as FuturesStream};
 use watershed_actors::{Cursor, Filter, Node, OnLag, Step, Subscriber};
-use watershed_query::Condition;
+use watershed_query::{Condition, Engine};
 use watershed_schema::{Seq, ShardId, TenantId, proto};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::drain::Drain;
 use crate::refusal::Refusal;
+use history::PastTheHotTier;
 use limits::Seat;
+use live::Progress;
 use matching::Wanted;
 use pace::Pace;
 
+pub(crate) use json::{token_of, token_text};
 pub(crate) use limits::{Limits, Seats};
+pub(crate) use live::{Live, LiveAsked, LiveTold};
 pub(crate) use message::{Message, Told};
+pub(crate) use session::{Asked, Session};
 pub(crate) use token::Tokens;
 
 /// Events of a shard that may be passed over, because none is wanted, before the client is told: as many are read again when
@@ -39,11 +47,13 @@ pub(crate) struct Streams {
     pub(crate) tokens: Tokens,
     pub(crate) drain: Drain,
     pub(crate) seats: Seats,
+    pub(crate) engine: Engine,
 }
 
 /// An open subscription.
 pub(crate) struct Stream {
     subscriber: Subscriber,
+    history: PastTheHotTier,
     wanted: Wanted,
     filter_hash: u64,
     tokens: Tokens,
@@ -69,11 +79,13 @@ impl Streams {
         let seat = self.seats.take(&tenant)?;
         let filter_hash = hash(&tenant, &wanted);
         let resume = |token: &[u8]| self.tokens.read(token, filter_hash);
-        let cursors = start::cursors(&self.node, &tenant, asked.start, resume).await?;
+        let cursors = start::Starts { streams: self, tenant: &tenant }.cursors(asked.start, resume).await?;
+        let history = PastTheHotTier::new(self.engine.clone(), &tenant, &filter);
         let subscriber = self.node.subscribe(tenant, Arc::clone(&filter), on_lag, &cursors);
         let pace = self.seats.limits().pace();
         let wanted = Wanted { filter, condition };
-        Ok(Stream { subscriber, wanted, filter_hash, tokens: self.tokens.clone(), cursors, waiting: None, pace, _seat: seat })
+        let tokens = self.tokens.clone();
+        Ok(Stream { subscriber, history, wanted, filter_hash, tokens, cursors, waiting: None, pace, _seat: seat })
     }
 }
 
@@ -116,6 +128,7 @@ impl Stream {
     async fn next(&mut self) -> Result<Message, Refusal> {
         loop {
             match self.step().await? {
+                Step::Trimmed { shard, from, to } => self.history.begin(shard, from, to).await?,
                 // What was passed over before it is not lost.
                 Step::Gap { shard, from, to } if self.at(shard) != from => {
                     self.waiting = Some(Step::Gap { shard, from, to });
@@ -137,8 +150,47 @@ impl Stream {
         }
     }
 
+    /// Shards in which there is more than the stream begins with, as far as is known here, and how much.
+    fn behind(&self, node: &Node) -> Vec<Cursor> {
+        let tail = |cursor: &&Cursor| Some(node.shards().get(usize::from(cursor.shard.0))?.positions().tail());
+        let ahead = |cursor: &Cursor| tail(&cursor).filter(|tail| *tail > cursor.next);
+        self.cursors.iter().filter_map(|cursor| Some(Cursor { shard: cursor.shard, next: ahead(cursor)? })).collect()
+    }
+
+    /// Every step as it is read, also when nothing in it matches; ends with a refusal.
+    fn steps(self, behind: Vec<Cursor>) -> impl FuturesStream<Item = Result<Progress, Refusal>> + Send + 'static {
+        stream::unfold(Some((self, behind)), |state| async move {
+            let (mut stream, mut behind) = state?;
+            match stream.progress(&mut behind).await {
+                Ok(progress) => Some((Ok(progress), Some((stream, behind)))),
+                Err(refusal) => Some((Err(refusal), None)),
+            }
+        })
+    }
+
+    async fn progress(&mut self, behind: &mut Vec<Cursor>) -> Result<Progress, Refusal> {
+        loop {
+            let (shard, found, lost) = match self.step().await? {
+                Step::Trimmed { shard, from, to } => {
+                    self.history.begin(shard, from, to).await?;
+                    continue;
+                }
+                Step::Gap { shard, from, to } => (shard, Vec::new(), to.0 - from.0),
+                Step::Events { shard, from, to, blocks } => (shard, self.wanted.found(shard, (from, to), blocks)?, 0),
+            };
+            let is_behind = |cursor: &Cursor| {
+                self.history.is_reading(cursor.shard) || self.subscriber.position(cursor.shard).is_some_and(|at| at < cursor.next)
+            };
+            behind.retain(is_behind);
+            return Ok(Progress { shard, found, lost, behind: behind.iter().map(|cursor| cursor.shard).collect() });
+        }
+    }
+
     async fn step(&mut self) -> Result<Step, Refusal> {
-        match self.waiting.take() {
+        if let Some(step) = self.waiting.take() {
+            return Ok(step);
+        }
+        match self.history.next().await? {
             Some(step) => Ok(step),
             None => self.subscriber.next().await.map_err(|error| Refusal::Unavailable(error.to_string())),
         }

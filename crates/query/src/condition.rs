@@ -84,7 +84,7 @@ fn folds(expression: &Expr) -> datafusion::error::Result<bool> {
     expression.exists(|part| Ok(matches!(part, Expr::AggregateFunction(_) | Expr::WindowFunction(_))))
 }
 
-fn context() -> SessionContext {
+pub(crate) fn context() -> SessionContext {
     let mut config = SessionConfig::new();
     config.options_mut().sql_parser.collect_spans = true;
     let context = SessionContext::new_with_config(config);
@@ -113,7 +113,7 @@ fn invalid(message: String) -> QueryError {
 }
 
 /// The same with its place, where DataFusion knows it.
-fn located(error: &DataFusionError) -> QueryError {
+pub(crate) fn located(error: &DataFusionError) -> QueryError {
     let message = error.strip_backtrace();
     let span = error.diagnostic().and_then(|diagnostic| diagnostic.span);
     match span {

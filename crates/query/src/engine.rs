@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use watershed_lake::Lake;
 use watershed_schema::TenantId;
 
+use crate::history::Rooms;
 use crate::table::Events;
 use crate::time_travel::{EVENTS_AT, EventsAt};
 use crate::{HotTier, QueryError, functions, guard};
@@ -43,6 +44,7 @@ pub struct Engine {
     pub(crate) hot: Arc<dyn HotTier>,
     pub(crate) lake: Option<Arc<Lake>>,
     pub(crate) limits: Limits,
+    pub(crate) rooms: Rooms,
 }
 
 /// A query whose rows were trimmed under it starts again this often.
@@ -54,7 +56,7 @@ impl Engine {
     /// Over a hot tier and a lake.
     #[must_use]
     pub fn new(hot: Arc<dyn HotTier>, lake: Option<Arc<Lake>>, limits: Limits) -> Self {
-        Self { hot, lake, limits }
+        Self { hot, lake, limits, rooms: Rooms::default() }
     }
 
     /// Runs a statement that reads.

@@ -48,6 +48,14 @@ pub enum QueryError {
         /// Who wanted it.
         message: String,
     },
+    /// A live query's open windows hold too much.
+    #[error("the live query has more than {limit} {what} open: group by less, or ask for shorter or fewer windows")]
+    LiveLimit {
+        /// Windows or groups.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// The hot tier.
     #[error(transparent)]
     Hot(#[from] HotTierError),
@@ -80,7 +88,7 @@ impl QueryError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::InvalidSql { .. } | Self::Refused { .. } | Self::InvalidSpec { .. } => ErrorKind::InvalidArgument,
-            Self::TooManyRows { .. } | Self::Memory { .. } => ErrorKind::ResourceExhausted,
+            Self::TooManyRows { .. } | Self::Memory { .. } | Self::LiveLimit { .. } => ErrorKind::ResourceExhausted,
             Self::Deadline { .. } => ErrorKind::DeadlineExceeded,
             Self::Hot(_) | Self::Lake(_) => ErrorKind::Unavailable,
             Self::Internal(_) => ErrorKind::Internal,

@@ -37,6 +37,16 @@ impl Scan<'_> {
     /// `None` when no file can hold a wanted row.
     pub(crate) async fn plan(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Arc<dyn ExecutionPlan>>, QueryError> {
         let files = self.pinned.files(&self.file_filter()).await?;
+        self.plan_files(state, files, filters)
+    }
+
+    /// The same of these files alone.
+    pub(crate) fn plan_files(
+        &self,
+        state: &dyn Session,
+        files: Vec<FileToRead>,
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>, QueryError> {
         if files.is_empty() {
             return Ok(None);
         }

@@ -100,6 +100,12 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// How long it is with its shared part, encoded.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.own.len() + self.shared.map_or(0, <[u8]>::len)
+    }
+
     /// One column.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ const DEDUPE_WINDOW: Duration = Duration::from_secs(600);
 
 /// Purges what may go, in the background; readers are told first.
 pub(crate) fn run(group: &Group, committed: &Arc<Committed>, hot_retention: Duration) {
-    let age = hot_retention.max(DEDUPE_WINDOW);
+    let age = kept(hot_retention);
     let mut last = None;
     {
         let mut state = committed.state();
@@ -30,4 +30,9 @@ pub(crate) fn run(group: &Group, committed: &Arc<Committed>, hot_retention: Dura
             }
         });
     }
+}
+
+fn kept(hot_retention: Duration) -> Duration {
+    fail::fail_point!("trim::without_dedupe_window", |_| hot_retention);
+    hot_retention.max(DEDUPE_WINDOW)
 }

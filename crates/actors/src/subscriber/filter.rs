@@ -56,6 +56,13 @@ impl Filter {
         self.topics.is_empty() && self.any_of.iter().all(BTreeSet::is_empty)
     }
 
+    /// Lists of which one value each must be there, for who can leave out events early; not those that want an event without
+    /// one, too.
+    pub fn lists(&self) -> impl Iterator<Item = (Column, &BTreeSet<String>)> {
+        let columns = PLACES.map(|place| COLUMNS[place]);
+        columns.into_iter().zip(&self.any_of).filter(|(_, any)| !any.is_empty() && !any.contains(""))
+    }
+
     /// Whether it wants this event; `values` is room that is used again.
     ///
     /// # Errors

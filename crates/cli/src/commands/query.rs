@@ -30,7 +30,7 @@ pub(crate) struct Flags {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+pub(super) enum Format {
     Table,
     Json,
     Ndjson,
@@ -45,7 +45,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let sql = with_since(&flags.sql, flags.since)?;
     let mut rows = flags.target.connect().await?.query_stream(&sql).await?;
     let (began, mut told, mut printed) = (Instant::now(), Instant::now(), 0);
-    let mut print = Printer { format: flags.format, table: Vec::new(), first: true };
+    let mut print = Printer::new(flags.format);
     while let Some(batch) = rows.try_next().await? {
         printed += batch.num_rows();
         print.batch(batch)?;
@@ -69,14 +69,19 @@ fn with_since(sql: &str, since: Option<humantime::Duration>) -> Result<String, F
     }
 }
 
-struct Printer {
+/// Prints rows as they come.
+pub(super) struct Printer {
     format: Format,
     table: Vec<RecordBatch>,
     first: bool,
 }
 
 impl Printer {
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), Failure> {
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, table: Vec::new(), first: true }
+    }
+
+    pub(super) fn batch(&mut self, batch: RecordBatch) -> Result<(), Failure> {
         match self.format {
             Format::Table => {
                 self.table.push(batch);
@@ -120,7 +125,7 @@ impl Printer {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Failure> {
+    pub(super) fn end(&mut self) -> Result<(), Failure> {
         match self.format {
             Format::Table if !self.table.is_empty() => self.print_table(),
             Format::Json => Ok(out::data(if self.first { "[]\n" } else { "]\n" })?),

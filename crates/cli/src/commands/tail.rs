@@ -1,12 +1,14 @@
 //! `watershed tail`: events as they are committed.
 
+mod live;
+
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt as _;
-use watershed_client::{Event, Filter, Item, OnLag, Start};
+use watershed_client::{Event, Filter, Item, LiveQuery, OnLag, Start};
 
 use crate::Target;
 use crate::out::{self, Failure};
@@ -16,7 +18,8 @@ pub(crate) const EXAMPLES: &str = "Examples:
   watershed tail --type log --service checkout --from earliest
   watershed tail --where \"duration_ms > 100 AND http_status_code >= 500\"
   watershed tail --from 2026-11-24T12:00:00Z --format ndjson
-  watershed tail --from TOKEN     (the token that was printed at the end)";
+  watershed tail --from TOKEN     (the token that was printed at the end)
+  watershed tail --sql \"SELECT service_name, count(*), avg(duration_ms) FROM events GROUP BY 1\" --every 10s --lateness 2s";
 
 #[derive(Args)]
 pub(crate) struct Flags {
@@ -43,13 +46,22 @@ pub(crate) struct Flags {
     /// Pass over what is more than 10 000 events of a shard behind, and say so, instead of reading all of it.
     #[arg(long)]
     drop_on_lag: bool,
-    /// now, earliest, a time (RFC 3339), or a token.
+    /// now, earliest (also what only the lake has), a time (RFC 3339), or a token.
     #[arg(long, default_value = "now", value_name = "START")]
     from: String,
+    /// Aggregates instead of events: `SELECT … FROM events [WHERE …] [GROUP BY …]` for each window of the events' own time.
+    #[arg(long, value_name = "SQL", conflicts_with_all = ["condition", "drop_on_lag"])]
+    sql: Option<String>,
+    /// Length of a window, 100 ms to 24 h.
+    #[arg(long, value_name = "DURATION", default_value = "1s", requires = "sql")]
+    every: humantime::Duration,
+    /// How long a window waits for events that come late.
+    #[arg(long, value_name = "DURATION", default_value = "5s", requires = "sql")]
+    lateness: humantime::Duration,
     /// How events are printed.
     #[arg(long, value_enum, default_value_t = Format::Pretty)]
     format: Format,
-    /// End after so many events.
+    /// End after so many events, or with --sql rows.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
@@ -71,6 +83,11 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
         session_ids: flags.sessions,
         where_sql: flags.condition,
     };
+    if let Some(sql) = flags.sql {
+        let (every, lateness) = (*flags.every, *flags.lateness);
+        let query = LiveQuery { sql, every, lateness, filter, start };
+        return live::run(&client, query, flags.format == Format::Ndjson, flags.count.unwrap_or(u64::MAX)).await;
+    }
     let on_lag = if flags.drop_on_lag { OnLag::Drop } else { OnLag::CatchUp };
     let mut stream = client.subscribe_with(filter, start, on_lag);
     let (mut token, mut left) = (bytes::Bytes::new(), flags.count.unwrap_or(u64::MAX));
@@ -92,7 +109,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
 fn print(item: &Item, format: Format, left: &mut u64) -> Result<(), Failure> {
     if let Some(lost) = &item.lost {
         out::say(&format!(
-            "shard {}: events {} to {} are not delivered: no longer in the hot tier, or passed over",
+            "shard {}: events {} to {} are not delivered: in neither tier any longer, or passed over",
             item.shard, lost.start, lost.end
         ));
     }

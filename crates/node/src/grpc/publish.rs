@@ -55,11 +55,7 @@ fn ack(number: u64, outcome: Result<Counts, Refusal>) -> proto::PublishAck {
     use proto::publish_ack::Outcome;
     let outcome = match outcome {
         Ok(counts) => Outcome::Done(response(&counts)),
-        Err(refusal) => Outcome::Refused(proto::Refused {
-            code: refusal.code() as i32,
-            message: refusal.to_string(),
-            retry_after_ms: refusal.retry_after().map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-        }),
+        Err(refusal) => Outcome::Refused(refusal.to_proto()),
     };
     proto::PublishAck { number, outcome: Some(outcome) }
 }

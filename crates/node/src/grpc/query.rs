@@ -10,7 +10,7 @@ use watershed_client::services::query_service_server::QueryService;
 use watershed_query::{ErrorKind, QueryError, Rows};
 use watershed_schema::proto;
 
-use super::Context;
+use super::{Context, live};
 use crate::refusal::Refusal;
 use crate::tenant;
 
@@ -46,6 +46,16 @@ impl QueryService for Query {
         let deadline = (asked.deadline_ms > 0).then(|| Duration::from_millis(u64::from(asked.deadline_ms)));
         let rows = self.0.engine.sql(&tenant, &asked.sql, deadline).await.map_err(status)?;
         Ok(Response::new(ipc(rows)?))
+    }
+
+    type LiveStream = BoxStream<'static, Result<proto::LiveResponse, Status>>;
+
+    async fn live(&self, request: Request<proto::LiveRequest>) -> Result<Response<Self::LiveStream>, Status> {
+        let tenant = tenant::of(&request.metadata().clone().into_headers())?;
+        let asked = request.into_inner();
+        let streams = &self.0.streams;
+        let live = streams.live(tenant, live::asked(asked)).await?;
+        Ok(Response::new(live::ipc(live, streams.drain.clone())?))
     }
 
     async fn get_trace(&self, request: Request<proto::GetTraceRequest>) -> Result<Response<proto::GetTraceResponse>, Status> {
@@ -118,5 +128,10 @@ fn ipc(rows: Rows) -> Result<BoxStream<'static, Result<proto::SqlResponse, Statu
 }
 
 fn piece(writer: &mut StreamWriter<Vec<u8>>) -> proto::SqlResponse {
-    proto::SqlResponse { arrow_ipc: Bytes::from(std::mem::take(writer.get_mut())) }
+    proto::SqlResponse { arrow_ipc: written(writer) }
+}
+
+/// What was written since the last time.
+pub(super) fn written(writer: &mut StreamWriter<Vec<u8>>) -> Bytes {
+    Bytes::from(std::mem::take(writer.get_mut()))
 }

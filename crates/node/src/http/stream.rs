@@ -37,6 +37,10 @@ async fn stream(
     let opened = async { query.and_then(|query| Ok((owner(&headers, query.tenant.as_deref())?, query))) };
     match (opened.await, upgrade) {
         (Err(refusal), _) => answer::refusal_json(&refusal),
+        (Ok((_, query)), Ok(_)) if query.is_live() => {
+            let reason = "sql: a live query is told as server-sent events or over gRPC, not over a WebSocket";
+            answer::refusal_json(&Refusal::Invalid(reason.to_owned()))
+        }
         (Ok((tenant, _)), Ok(upgrade)) => {
             let streams = context.streams;
             upgrade.max_message_size(COMMAND_BYTES_MAX).on_upgrade(move |socket| socket::run(socket, streams, tenant))

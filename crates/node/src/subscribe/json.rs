@@ -14,7 +14,7 @@ use crate::refusal::Refusal;
 impl Message {
     /// The token as text.
     pub(crate) fn token_text(&self) -> String {
-        URL_SAFE_NO_PAD.encode(&self.token)
+        token_text(&self.token)
     }
 
     /// One word for what is said.
@@ -47,6 +47,16 @@ impl Message {
         add(&mut out, format_args!("\"token\":\"{}\"}}", self.token_text()));
         Ok(out)
     }
+}
+
+/// A token as text.
+pub(crate) fn token_text(token: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(token)
+}
+
+/// The token that a text is, if it is one.
+pub(crate) fn token_of(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 fn events(shard: ShardId, found: &[Found], out: &mut String) -> Result<(), Refusal> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use watershed_actors::Filter;
 use watershed_query::Condition;
 use watershed_schema::wire::Malformed;
-use watershed_schema::{EventBatch, Seq, ShardId};
+use watershed_schema::{EventBatch, Row, Seq, ShardId};
 
 use crate::refusal::Refusal;
 
@@ -16,6 +16,13 @@ pub(crate) struct Found {
     pub(super) batch: Arc<EventBatch>,
     /// Which rows, in order; there is at least one.
     pub(super) wanted: Vec<usize>,
+}
+
+impl Found {
+    /// The events with their places.
+    pub(super) fn rows(&self, shard: ShardId) -> impl Iterator<Item = (ShardId, Seq, Row<'_>)> {
+        self.wanted.iter().map(move |index| (shard, Seq(self.first.0 + *index as u64), self.batch.row(*index)))
+    }
 }
 
 /// What a subscription wants.
@@ -59,8 +66,7 @@ impl Wanted {
     /// Keeps what meets the condition.
     fn meet(&self, shard: ShardId, found: &mut Found) -> Result<(), Refusal> {
         let Some(condition) = self.condition.as_ref().filter(|_| !found.wanted.is_empty()) else { return Ok(()) };
-        let place = |index: &usize| (shard, Seq(found.first.0 + *index as u64), found.batch.row(*index));
-        let truth = condition.matches(found.wanted.iter().map(place));
+        let truth = condition.matches(found.rows(shard));
         let mut truth = truth.map_err(|error| Refusal::Invalid(format!("filter.where_sql: {error}")))?.into_iter();
         found.wanted.retain(|_| truth.next() == Some(true));
         Ok(())

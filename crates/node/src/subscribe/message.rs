@@ -29,6 +29,9 @@ pub(crate) enum Told {
 const DELIVERY: u32 = 2;
 const TOKEN: u32 = 4;
 const BATCH: u32 = 5;
+/// Fields of `FollowResponse`.
+const ID: u32 = 1;
+const TOLD: u32 = 2;
 
 impl Message {
     /// An encoded `SubscribeResponse`.
@@ -45,6 +48,15 @@ impl Message {
             })),
             Told::Events { shard, from, to, found } => self.delivery((*shard, *from, *to), found),
         }
+    }
+
+    /// An encoded `FollowResponse` of the subscription with this name.
+    pub(crate) fn to_proto_of(&self, id: &str) -> Bytes {
+        let told = self.to_proto();
+        let mut out = Vec::with_capacity(told.len() + id.len() + 16);
+        bytes_field(ID, id.as_bytes(), &mut out);
+        bytes_field(TOLD, &told, &mut out);
+        Bytes::from(out)
     }
 
     fn encode(&self, message: Wire) -> Bytes {

@@ -11,7 +11,7 @@ pub(super) type Part<'a> = (&'a EventBatch, &'a [usize]);
 
 /// An encoded `EventBatch` of the rows that the parts name.
 pub(super) fn join(parts: &[Part<'_>]) -> Bytes {
-    let mut body = Vec::with_capacity(parts.iter().map(|(batch, _)| batch.body.len()).sum());
+    let mut body = Vec::with_capacity(parts.iter().map(bytes_of).sum());
     for (batch, _) in parts {
         batch.shared.iter().for_each(|shared| wire::put_bytes(&mut body, 1, &batch.body[shared.clone()]));
     }
@@ -24,6 +24,12 @@ pub(super) fn join(parts: &[Part<'_>]) -> Bytes {
         before += batch.shared.len();
     }
     Bytes::from(body)
+}
+
+/// Bytes of a part, about: tags and lengths take a few each.
+fn bytes_of((batch, indexes): &Part<'_>) -> usize {
+    let shared: usize = batch.shared.iter().map(|shared| shared.len() + 8).sum();
+    shared + indexes.iter().map(|index| batch.rows[*index].own.len() + 8).sum::<usize>()
 }
 
 fn row(own: &[u8], shared: Option<usize>, body: &mut Vec<u8>) {

@@ -1,10 +1,18 @@
 //! What clients ask of a stream: commands over a WebSocket, a query in an address.
 
+use std::time::Duration;
+
+use futures::future::Either;
 use serde::Deserialize;
 use watershed_client::Start;
 use watershed_schema::proto;
 
 use crate::refusal::Refusal;
+use crate::subscribe::{Asked, LiveAsked};
+
+/// Length of a live query's windows, and how long they wait for late events, unless it says so.
+const EVERY_DEFAULT: Duration = Duration::from_secs(1);
+const LATENESS_DEFAULT: Duration = Duration::from_secs(5);
 
 /// A message of a WebSocket client.
 #[derive(Debug, Deserialize)]
@@ -32,7 +40,7 @@ pub(super) struct Subscribe {
     from: String,
     on_lag: Lag,
     /// Whether the client acknowledges: then no more than a window of bytes is on its way.
-    pub(super) acks: bool,
+    acks: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -62,6 +70,11 @@ impl Command {
 }
 
 impl Subscribe {
+    pub(super) fn into_asked(self) -> Result<Asked, Refusal> {
+        let (id, acks) = (self.id.clone(), self.acks);
+        Ok(Asked { id, request: self.into_request()?, acks })
+    }
+
     pub(super) fn into_request(self) -> Result<proto::SubscribeRequest, Refusal> {
         let Predicates { event_types, service_names, trace_ids, session_ids, condition: where_sql } = self.filter;
         let on_lag = match self.on_lag {
@@ -82,6 +95,9 @@ impl Subscribe {
 #[derive(Debug, Default)]
 pub(super) struct Query {
     pub(super) subscribe: Subscribe,
+    sql: Option<String>,
+    every: Option<Duration>,
+    lateness: Option<Duration>,
     pub(super) tenant: Option<String>,
 }
 
@@ -108,13 +124,38 @@ impl Query {
             "on_lag" if value == "drop" => asked.on_lag = Lag::Drop,
             "on_lag" => return Err(Refusal::Invalid("on_lag: must be catch_up or drop".to_owned())),
             "tenant" => self.tenant = Some(value),
+            "sql" => self.sql = Some(value),
+            "every" => self.every = Some(duration(key, &value)?),
+            "lateness" => self.lateness = Some(duration(key, &value)?),
             other => return Err(Refusal::Invalid(format!("query: `{other}` is unknown"))),
         }
         Ok(())
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.sql.is_some()
+    }
+
+    /// The live query that it asks for, if it does, else events.
+    pub(super) fn into_asked(self) -> Result<Either<LiveAsked, proto::SubscribeRequest>, Refusal> {
+        let Some(sql) = self.sql else {
+            let lonely = [("every", self.every), ("lateness", self.lateness)].into_iter().find(|(_, value)| value.is_some());
+            return match lonely {
+                Some((name, _)) => Err(Refusal::Invalid(format!("{name}: is of a live query, sql is missing"))),
+                None => Ok(Either::Right(self.subscribe.into_request()?)),
+            };
+        };
+        let every = self.every.unwrap_or(EVERY_DEFAULT);
+        let lateness = self.lateness.unwrap_or(LATENESS_DEFAULT);
+        Ok(Either::Left(LiveAsked { sql, every, lateness, request: self.subscribe.into_request()? }))
     }
 
     /// A client that comes back says what it has seen.
     pub(super) fn resume(&mut self, last_event_id: &str) {
         last_event_id.clone_into(&mut self.subscribe.from);
     }
+}
+
+fn duration(field: &str, text: &str) -> Result<Duration, Refusal> {
+    humantime::parse_duration(text).map_err(|error| Refusal::Invalid(format!("{field}: {error}, for example 5s or 500ms")))
 }

@@ -1,0 +1,168 @@
+//! What a shard's hot tier has no longer, in the order of its numbers: out of the lake, page by page.
+//!
+//! Files are sorted by other keys. A page is what has the lowest numbers of all that is left, as much as fits into its memory.
+
+mod files;
+mod gather;
+mod page;
+mod room;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::time::Instant;
+use watershed_lake::{FileOfShard, Lake, Pinned, ShardRows};
+use watershed_schema::{Column, Seq};
+
+use crate::{Engine, QueryError};
+use files::Reader;
+use gather::Gather;
+use page::Page;
+
+pub use page::HistoryStep;
+pub(crate) use room::Rooms;
+
+/// How long a snapshot is held: what is deleted or merged meanwhile is seen afterwards.
+const HELD_MAX: Duration = Duration::from_secs(30);
+
+/// Events of one tenant in one shard, in order.
+#[derive(Debug)]
+pub struct History {
+    lake: Arc<Lake>,
+    rooms: Rooms,
+    /// What is left.
+    wanted: ShardRows,
+    /// For each of these columns, one of the values.
+    any_of: Vec<(Column, Vec<String>)>,
+    held: Option<Arc<Held>>,
+    page: Option<Page>,
+}
+
+/// A snapshot and its files for what is wanted.
+#[derive(Debug)]
+struct Held {
+    since: Instant,
+    pinned: Pinned,
+    files: Vec<FileOfShard>,
+}
+
+impl Engine {
+    /// Whether there is a lake to read from.
+    #[must_use]
+    pub fn has_lake(&self) -> bool {
+        self.lake.is_some()
+    }
+
+    /// Events `[wanted.from, wanted.to)` out of the lake, as far as it has them ([`History::end`]); `None` without a lake.
+    /// Where `any_of` names columns, events without one of the values may be left out.
+    ///
+    /// # Errors
+    /// [`QueryError::Lake`].
+    pub async fn history(&self, wanted: ShardRows, any_of: Vec<(Column, Vec<String>)>) -> Result<Option<History>, QueryError> {
+        let Some(lake) = self.lake.clone() else { return Ok(None) };
+        let mut history = History { lake, rooms: self.rooms.clone(), wanted, any_of, held: None, page: None };
+        let held = history.held().await?;
+        history.wanted.to = within(&held.pinned, &history.wanted);
+        Ok(Some(history))
+    }
+
+    /// The lowest number of these events in the lake; `None` when it has none of them.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn first_in_lake(&self, mut wanted: ShardRows) -> Result<Option<Seq>, QueryError> {
+        let Some(lake) = self.lake.clone() else { return Ok(None) };
+        let pinned = lake.pin().await?;
+        wanted.to = within(&pinned, &wanted);
+        let mut lowest = None;
+        for file in pinned.files_of_shard(&wanted).await? {
+            if file.from >= wanted.to {
+                break;
+            }
+            let mut rows = Reader { pinned: &pinned, any_of: &[] }.numbers(&file, &wanted)?;
+            while let Some(batch) = rows.next().await {
+                if let Some(seq) = files::lowest(&batch.map_err(|error| QueryError::of(error, 0))?, &wanted)? {
+                    (lowest, wanted.to) = (Some(seq), seq);
+                }
+            }
+        }
+        Ok(lowest)
+    }
+}
+
+/// How far the snapshot goes.
+fn within(pinned: &Pinned, wanted: &ShardRows) -> Seq {
+    let watermark = pinned.watermark.get(&wanted.shard).copied().unwrap_or(Seq::FIRST);
+    wanted.to.min(watermark).max(wanted.from)
+}
+
+impl History {
+    /// Behind the last event that it will tell of: the lake has no more yet.
+    #[must_use]
+    pub fn end(&self) -> Seq {
+        self.wanted.to
+    }
+
+    /// The next events; `None` at the end. Dropped, it has taken nothing that is not read again.
+    ///
+    /// # Errors
+    /// [`QueryError`].
+    pub async fn next(&mut self) -> Result<Option<HistoryStep>, QueryError> {
+        if self.page.is_none() {
+            if self.wanted.from >= self.wanted.to {
+                return Ok(None);
+            }
+            self.page = Some(self.read().await?);
+        }
+        let page = self.page.as_mut().expect("invariant: it was just read");
+        let step = page.step(&self.wanted.tenant, self.wanted.from)?;
+        if page.is_over() {
+            self.page = None;
+        }
+        self.wanted.from = step.to;
+        Ok(Some(step))
+    }
+
+    /// Files of a snapshot that was held may be gone: a newer one has their rows.
+    async fn read(&mut self) -> Result<Page, QueryError> {
+        let was_held = self.held.is_some();
+        match self.gathered().await {
+            Err(error) if was_held => {
+                tracing::debug!(%error, "reads on from a newer snapshot");
+                self.held = None;
+                self.gathered().await
+            }
+            done => done,
+        }
+    }
+
+    async fn gathered(&mut self) -> Result<Page, QueryError> {
+        let held = self.held().await?;
+        let room = self.rooms.take();
+        let _turn = self.rooms.turn().await;
+        let mut found = Gather::new(&self.wanted, room.bytes());
+        let reader = Reader { pinned: &held.pinned, any_of: &self.any_of };
+        for file in held.files.iter().filter(|file| file.to > self.wanted.from) {
+            if found.ends_before(file.from) {
+                break;
+            }
+            let mut rows = reader.events(file, found.wanted())?;
+            while let Some(batch) = rows.next().await {
+                found.add(&batch.map_err(|error| QueryError::of(error, 0))?)?;
+            }
+        }
+        Ok(found.page(room))
+    }
+
+    async fn held(&mut self) -> Result<Arc<Held>, QueryError> {
+        if let Some(held) = self.held.as_ref().filter(|held| held.since.elapsed() < HELD_MAX) {
+            return Ok(Arc::clone(held));
+        }
+        let pinned = self.lake.pin().await?;
+        let files = pinned.files_of_shard(&self.wanted).await?;
+        let held = Arc::new(Held { since: Instant::now(), pinned, files });
+        self.held = Some(Arc::clone(&held));
+        Ok(held)
+    }
+}
