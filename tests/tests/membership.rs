@@ -89,6 +89,7 @@ async fn a_fourth_node_takes_its_share_and_one_that_drains_gives_its_own_away() 
     assert!(removed, "{said}");
     send(&cluster, 1, 3).await;
     everything_is_there(&cluster, 4).await;
+    settled(&cluster, 1).await;
     let (_, said) = watershed(&["cluster", "status"], &cluster, 1);
     assert!(said.contains("removed") && said.contains("everything stands where it should"), "{said}");
 }

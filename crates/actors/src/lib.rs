@@ -4,6 +4,7 @@
 
 mod archive;
 mod backlog;
+mod background;
 mod budget;
 mod control;
 mod gateway;

@@ -57,6 +57,8 @@ impl Operator {
     pub fn nodes(&self) -> Vec<NodeStatus> {
         let controller = self.control.route().leader();
         let view = self.control.view();
+        let voters = self.control.route().group().map(|group| group.status().voters).unwrap_or_default();
+        let holds = |id: &NodeId| view.shards.iter().filter(|nodes| nodes.contains(id)).count();
         let status = |(id, node): (&NodeId, &Node)| NodeStatus {
             node: id.0,
             address: node.address.clone(),
@@ -64,6 +66,8 @@ impl Operator {
             state: word(node.state).to_owned(),
             reachable: self.control.is_reachable(*id),
             controller: controller == Some(*id),
+            shards: u32::try_from(holds(id)).unwrap_or(u32::MAX),
+            votes_in_control: voters.contains(id),
         };
         view.nodes.iter().map(status).collect()
     }

@@ -8,6 +8,7 @@ mod job;
 mod settings;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use watershed_lake::Lake;
 use watershed_schema::Epoch;
 use watershed_schema::proto::UpkeepStep;
 
+use crate::background;
 use crate::shard::ShardHandle;
 
 pub(crate) use job::Job;
@@ -46,7 +48,7 @@ struct Round {
     since: Instant,
     /// Dropped: the round ends.
     stop: oneshot::Sender<()>,
-    done: JoinHandle<Next>,
+    done: JoinHandle<io::Result<Next>>,
 }
 
 /// When there is something to do again.
@@ -113,7 +115,7 @@ impl Rounds {
     async fn stop(&mut self, unless_done: Next) {
         let Some(Round { job, steps, stop, done, .. }) = self.running.take() else { return };
         drop(stop);
-        let next = done.await.unwrap_or_else(|error| {
+        let next = done.await.map_err(io::Error::other).flatten().unwrap_or_else(|error| {
             tracing::error!(job = job.word(), %error, "upkeep died");
             Next::Retry
         });
@@ -155,8 +157,8 @@ impl Rounds {
             steps: steps.clone(),
         };
         let ((stop, stopped), runtime, of) = (oneshot::channel(), tokio::runtime::Handle::current(), job.clone());
-        // Decoding and encoding Parquet is CPU work.
-        let done = tokio::task::spawn_blocking(move || runtime.block_on(Box::pin(work.run(&of, stopped))));
+        // Decoding and encoding Parquet is CPU work that nobody waits for.
+        let done = tokio::spawn(background::run("upkeep", move || runtime.block_on(Box::pin(work.run(&of, stopped)))));
         self.running = Some(Round { job, steps, since, stop, done });
     }
 }

@@ -120,8 +120,9 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
 /// What a node still holds, in words.
 fn left(now: &DescribeClusterResponse, node: u64) -> Option<String> {
     let holds = now.replicas.iter().filter(|replica| replica.node == node && replica.shard.is_some()).count();
-    let votes = now.replicas.iter().any(|replica| replica.voters.contains(&node));
-    (holds > 0 || votes).then(|| format!("node {node} holds {holds} shards"))
+    // The control log knows; what the nodes say of their replicas is missing where one does not answer.
+    let is_to = now.nodes.iter().any(|known| known.node == node && (known.shards > 0 || known.votes_in_control));
+    (holds > 0 || is_to).then(|| format!("node {node} holds {holds} shards"))
 }
 
 /// Says what is left whenever that changes, until nothing is.

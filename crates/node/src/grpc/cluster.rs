@@ -4,7 +4,7 @@ use tonic::{Request, Response, Status};
 use watershed_actors::{Node, Operator};
 use watershed_client::services::cluster_service_server::ClusterService;
 use watershed_schema::proto::{
-    ClusterResponse, DescribeClusterRequest, DescribeClusterResponse, NodeRequest, NodeState, TransferLeaderRequest,
+    ClusterResponse, DescribeClusterRequest, DescribeClusterResponse, NodeRequest, NodeState, NodeStatus, TransferLeaderRequest,
 };
 use watershed_schema::{GroupId, NodeId, ShardId};
 
@@ -36,8 +36,8 @@ impl ClusterService for Cluster {
 
     async fn remove(&self, request: Request<NodeRequest>) -> Result<Response<ClusterResponse>, Status> {
         let node = NodeId(request.get_ref().node);
-        let is_there = |known: &watershed_schema::proto::NodeStatus| known.node == node.0 && known.reachable;
-        if self.operator().nodes().iter().any(is_there) && self.holds_replicas(node).await {
+        let holds = |known: &NodeStatus| known.shards > 0 || known.votes_in_control;
+        if self.operator().nodes().iter().any(|known| known.node == node.0 && known.reachable && holds(known)) {
             return Err(Refusal::Invalid(format!("node: {node} answers and holds replicas: drain it first")).into());
         }
         self.set_state(request, NodeState::Removed).await
@@ -57,11 +57,6 @@ impl ClusterService for Cluster {
 impl Cluster {
     fn operator(&self) -> &Operator {
         self.0.operator()
-    }
-
-    async fn holds_replicas(&self, node: NodeId) -> bool {
-        let votes = |replica: &watershed_schema::proto::ReplicaStatus| replica.voters.contains(&node.0);
-        self.operator().replicas().await.iter().any(votes)
     }
 
     async fn set_state(&self, request: Request<NodeRequest>, state: NodeState) -> Result<Response<ClusterResponse>, Status> {

@@ -7,7 +7,7 @@ use watershed_client::{DescribeClusterResponse, NodeStatus, ReplicaStatus};
 pub(super) fn text(cluster: &DescribeClusterResponse) -> String {
     let mut text = format!("cluster {}\n", cluster.cluster_id);
     line(&mut text, format_args!("{:>5} {:>9} {:>9} {:>10} {:<10} address", "node", "state", "reachable", "controller", "zone"));
-    for NodeStatus { node, address, zone, state, reachable, controller } in &cluster.nodes {
+    for NodeStatus { node, address, zone, state, reachable, controller, .. } in &cluster.nodes {
         let (reachable, controller) = (yes(*reachable), yes(*controller));
         line(&mut text, format_args!("{node:>5} {state:>9} {reachable:>9} {controller:>10} {zone:<10} {address}"));
     }
