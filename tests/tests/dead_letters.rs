@@ -17,6 +17,10 @@ async fn letters(client: &Client) -> Vec<watershed_client::DeadLetter> {
     client.dead_letters().await.expect("answers")
 }
 
+fn rows(letters: &[watershed_client::DeadLetter]) -> u64 {
+    letters.iter().map(|letter| letter.rows).sum()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_rows_are_kept_and_come_back_once() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -51,4 +55,25 @@ async fn refused_rows_are_kept_and_come_back_once() {
     assert_eq!(letters(&client).await, []);
     assert_eq!(number(&client, COUNT).await, 150);
     assert_eq!(number(&client, "SELECT count(DISTINCT id) FROM events").await, 150, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_does_not_come_back_from_a_dead_letter() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let server = Server::start_with(dir.path(), &FLAGS, &[("FAILPOINTS", "lake::refused=return")]).expect("starts");
+    let client = server.client().await;
+    send(&server, 0, 30).await;
+    Exporter::connect(&server.grpc).await.with_tenant("acme").traces(spans(0, 40)).await.expect("acknowledged");
+    until("all rows are given up", async || rows(&letters(&client).await) == 70).await;
+    server.kill();
+
+    let server = Server::start(dir.path(), &FLAGS);
+    let (ours, theirs) = (server.client().await, server.client().await.with_tenant("acme").expect("a name"));
+    let steps = theirs.delete_rows(None).await.expect("deletes");
+    let told: Vec<_> = steps.iter().filter(|step| step.job == "dead-letters").collect();
+    assert_eq!(told.iter().map(|step| step.rows_removed).sum::<u64>(), 40, "{steps:?}");
+    assert_eq!(rows(&letters(&ours).await), 30, "the others' stay");
+    let replayed = ours.replay_dead_letters(Vec::new()).await.expect("answers");
+    assert!(!replayed.is_empty() && replayed.iter().all(|one| one.refused.is_empty()), "{replayed:?}");
+    assert_eq!((number(&ours, COUNT).await, number(&theirs, COUNT).await), (30, 0));
 }

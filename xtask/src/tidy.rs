@@ -59,7 +59,7 @@ const OWNED: &[&str] = &[
 ];
 
 /// What only the tests of a room may use: (room, crate).
-const FOR_TESTS: &[(&str, &str)] = &[("cluster", "hot")];
+const FOR_TESTS: &[(&str, &str)] = &[("cluster", "hot"), ("lake", "sample"), ("lake", "sources")];
 
 /// Pure rooms: no disk, no network in their manifests, no clock in their code.
 const PURE: &[&str] = &["schema", "sources"];

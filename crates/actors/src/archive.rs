@@ -4,6 +4,7 @@
 //! Iceberg commit, `Archived` through the shard's log. What a step leaves behind is enough to go on from there.
 
 mod commit;
+mod committer;
 mod letters;
 mod stage;
 mod upkeep;
@@ -16,20 +17,22 @@ use std::time::Duration;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
-use watershed_lake::{DeadLetters, Doomed, Lake, LakeError};
-use watershed_schema::proto::{DeadLetter, Replayed, UpkeepStep};
+use watershed_lake::{DeadLetters, Lake, LakeError};
+use watershed_schema::proto::{DeadLetter, PeerDoomed, Replayed, UpkeepStep};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use crate::control::ControlHandle;
 use crate::shard::{ReadError, ShardHandle};
 use crate::{Settings, StartError};
 
+pub(crate) use committer::UpkeepError;
 pub use upkeep::Upkeep;
 
 use upkeep::{Job, Rounds, STEPS_MAX, Steps};
 
 const TICK: Duration = Duration::from_secs(1);
 const WAIT_MAX_TICKS: u32 = 60;
+const STOPPING: &str = "the archiver is stopping";
 
 /// Why a round of archiving did not come to its end; the next one goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +58,10 @@ pub(crate) enum Message {
     Flush(RpcReplyPort<bool>),
     /// Write dead letters into the lake after all; empty = all of them.
     Replay(Vec<String>, RpcReplyPort<Result<Vec<Replayed>, String>>),
+    /// Take rows out of the dead letters: after a replay that runs, so that none comes back.
+    Forget(PeerDoomed, RpcReplyPort<Result<Option<UpkeepStep>, String>>),
     /// Do these, one after the other; the answer is whether this node does.
-    Upkeep(Vec<Job>, Steps, RpcReplyPort<Result<(), String>>),
+    Upkeep(Vec<Job>, Steps, RpcReplyPort<Result<(), UpkeepError>>),
 }
 
 impl ractor::Message for Message {}
@@ -110,6 +115,10 @@ impl Actor for ArchiverActor {
             Message::Replay(names, reply) => {
                 drop(reply.send(Box::pin(archiver.replay(&names)).await.map_err(|error| error.to_string())));
             }
+            Message::Forget(doomed, reply) => {
+                let done = letters::forget(&archiver.shards, &archiver.letters, &doomed);
+                drop(reply.send(done.map_err(|error| error.to_string())));
+            }
             Message::Upkeep(jobs, steps, reply) => drop(reply.send(archiver.ask_for_upkeep(jobs, &steps))),
         }
         Ok(())
@@ -133,11 +142,15 @@ impl Archiver {
     /// Whether it came to its end.
     async fn round(&mut self, everything: bool) -> bool {
         match Box::pin(self.try_round(everything)).await {
-            Ok(()) => self.failures = 0,
+            Ok(()) => {
+                self.failures = 0;
+                self.control.route().gateway.backlog().worked();
+            }
             Err(error) => {
                 self.failures += 1;
                 self.wait = (1 << self.failures.min(6)).min(WAIT_MAX_TICKS) + jitter(self.failures);
                 metrics::counter!("watershed_archive_failures_total").increment(1);
+                self.control.route().gateway.backlog().failed(error.to_string());
                 tracing::warn!(%error, again_in_seconds = self.wait, "archiving failed, it is tried again");
             }
         }
@@ -171,11 +184,9 @@ impl Archiver {
         Ok(())
     }
 
-    fn ask_for_upkeep(&mut self, jobs: Vec<Job>, steps: &Steps) -> Result<(), String> {
+    fn ask_for_upkeep(&mut self, jobs: Vec<Job>, steps: &Steps) -> Result<(), UpkeepError> {
         if !self.control.is_leader() {
-            let (_, committer) = self.control.me_and_leader();
-            let who = committer.map_or_else(|| "nobody now".to_owned(), |node| format!("node {node}"));
-            return Err(format!("upkeep is the committer's, which is {who}: ask there"));
+            return Err(UpkeepError::NotCommitter { committer: self.control.me_and_leader().1 });
         }
         jobs.into_iter().for_each(|job| self.upkeep.ask(job, steps.clone()));
         Ok(())
@@ -197,6 +208,8 @@ fn jitter(failures: u32) -> u32 {
 pub(crate) struct ArchiverHandle {
     actor: ActorRef<Message>,
     letters: DeadLetters,
+    shards: Vec<ShardHandle>,
+    control: ControlHandle,
 }
 
 impl ArchiverHandle {
@@ -212,8 +225,8 @@ impl ArchiverHandle {
         let upkeep = Rounds::new(Arc::clone(&lake), shards.clone(), settings.upkeep.clone());
         let letters = DeadLetters::open(&settings.data_dir.join("dead-letters"))?;
         let archiver = Archiver {
-            shards,
-            control,
+            shards: shards.clone(),
+            control: control.clone(),
             lake,
             letters: letters.clone(),
             due: Due { interval, rows, bytes, attempts },
@@ -224,45 +237,42 @@ impl ArchiverHandle {
             recovered: false,
         };
         let (actor, _joined) = ArchiverActor::spawn_linked(None, ArchiverActor, archiver, supervisor.clone()).await?;
-        Ok(Self { actor, letters })
+        Ok(Self { actor, letters, shards, control })
     }
 
     /// What the lake refused.
-    pub(crate) fn dead_letters(&self, shards: &[ShardHandle]) -> io::Result<Vec<DeadLetter>> {
-        letters::list(shards, &self.letters)
+    pub(crate) fn dead_letters(&self) -> io::Result<Vec<DeadLetter>> {
+        letters::list(&self.shards, &self.letters)
     }
 
-    pub(crate) fn dead_letter_count(&self, shards: &[ShardHandle]) -> io::Result<usize> {
-        letters::count(shards, &self.letters)
+    pub(crate) fn dead_letter_count(&self) -> io::Result<usize> {
+        letters::count(&self.shards, &self.letters)
+    }
+
+    /// Takes rows out of this node's dead letters, so that they cannot come back; what was done, if anything.
+    pub(crate) async fn forget_letters(&self, doomed: PeerDoomed) -> Result<Option<UpkeepStep>, String> {
+        match self.actor.call(|reply| Message::Forget(doomed, reply), None).await {
+            Ok(CallResult::Success(done)) => done,
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(STOPPING.to_owned()),
+        }
     }
 
     /// Writes dead letters into the lake after all.
     pub(crate) async fn replay(&self, names: Vec<String>) -> Result<Vec<Replayed>, String> {
         match self.actor.call(|reply| Message::Replay(names, reply), None).await {
             Ok(CallResult::Success(done)) => done,
-            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err("the archiver is stopping".to_owned()),
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(STOPPING.to_owned()),
         }
     }
 
-    /// Keeps the lake in shape now; what was done.
-    pub(crate) async fn maintain(&self, dry_run: bool) -> Result<Vec<UpkeepStep>, String> {
-        let orphans = Job::Orphans { dry_run };
-        self.upkeep(if dry_run { vec![orphans] } else { vec![Job::Compaction, Job::Expiry, orphans] }).await
-    }
-
-    /// Takes a tenant's rows out of the lake, or one of its actors', with all that is committed now.
-    pub(crate) async fn delete(&self, ns: String, actor: Option<String>) -> Result<Vec<UpkeepStep>, String> {
-        if !self.flush().await {
-            return Err("what is committed could not be archived, so not all would be deleted".to_owned());
-        }
-        self.upkeep(vec![Job::Deletion(Doomed::Tenant { ns, actor })]).await
-    }
-
-    async fn upkeep(&self, jobs: Vec<Job>) -> Result<Vec<UpkeepStep>, String> {
+    /// Has this node's archiver do these.
+    async fn jobs(&self, jobs: Vec<Job>) -> Result<Vec<UpkeepStep>, UpkeepError> {
         let (steps, mut told) = mpsc::channel(STEPS_MAX);
         match self.actor.call(|reply| Message::Upkeep(jobs, steps, reply), None).await {
             Ok(CallResult::Success(taken)) => taken?,
-            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => return Err("the archiver is stopping".to_owned()),
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => {
+                return Err(UpkeepError::Not(STOPPING.to_owned()));
+            }
         }
         let mut done = Vec::new();
         while let Some(step) = told.recv().await {

@@ -9,9 +9,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use watershed_cluster::Group;
 use watershed_schema::{GroupId, NodeId, ShardId};
 
-use crate::Budget;
+use crate::archive::ArchiverHandle;
 use crate::control::ControlHandle;
 use crate::shard::Replica;
+use crate::{Backlog, Budget};
 
 /// Everything that stands on this node. Cheap to clone.
 #[derive(Clone)]
@@ -22,6 +23,7 @@ pub struct Gateway {
 struct Inner {
     me: NodeId,
     budget: Budget,
+    backlog: Backlog,
     here: RwLock<Here>,
 }
 
@@ -30,13 +32,14 @@ struct Here {
     groups: BTreeMap<GroupId, Group>,
     replicas: BTreeMap<ShardId, Replica>,
     control: Option<ControlHandle>,
+    archiver: Option<Arc<ArchiverHandle>>,
 }
 
 impl Gateway {
-    /// Nothing is here yet; appends of others count against `budget`.
+    /// Nothing is here yet; appends of others count against `budget`, what is committed here against `backlog`.
     #[must_use]
-    pub fn new(me: NodeId, budget: Budget) -> Self {
-        Self { inner: Arc::new(Inner { me, budget, here: RwLock::default() }) }
+    pub fn new(me: NodeId, budget: Budget, backlog: Backlog) -> Self {
+        Self { inner: Arc::new(Inner { me, budget, backlog, here: RwLock::default() }) }
     }
 
     pub(crate) fn me(&self) -> NodeId {
@@ -45,6 +48,10 @@ impl Gateway {
 
     pub(crate) fn budget(&self) -> &Budget {
         &self.inner.budget
+    }
+
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.inner.backlog
     }
 
     fn here(&self) -> RwLockReadGuard<'_, Here> {
@@ -68,6 +75,11 @@ impl Gateway {
         self.change().control = Some(control);
     }
 
+    /// From now on others may ask for what concerns the lake.
+    pub(crate) fn open_lake(&self, archiver: Arc<ArchiverHandle>) {
+        self.change().archiver = Some(archiver);
+    }
+
     /// From now on nobody finds the replica.
     pub(crate) fn close_replica(&self, shard: ShardId) -> Option<Replica> {
         let mut here = self.change();
@@ -77,7 +89,8 @@ impl Gateway {
 
     /// From now on this node takes nobody in. The handle on the cluster holds on to the gateway: both would stay for ever.
     pub(crate) fn close_door(&self) {
-        self.change().control = None;
+        let mut here = self.change();
+        (here.control, here.archiver) = (None, None);
     }
 
     pub(crate) fn group(&self, id: GroupId) -> Option<Group> {
@@ -91,6 +104,10 @@ impl Gateway {
     /// By shard.
     pub(crate) fn replicas(&self) -> Vec<Replica> {
         self.here().replicas.values().cloned().collect()
+    }
+
+    fn archiver(&self) -> Option<Arc<ArchiverHandle>> {
+        self.here().archiver.clone()
     }
 
     fn control(&self) -> Option<ControlHandle> {

@@ -3,6 +3,7 @@
 //! Must not know gRPC, SQL or any source format.
 
 mod archive;
+mod backlog;
 mod background;
 mod budget;
 mod control;
@@ -22,6 +23,7 @@ mod supervisor;
 mod tick;
 
 pub use archive::Upkeep;
+pub use backlog::{Backlog, Failing};
 pub use budget::{Budget, Busy, Permit};
 pub use gateway::Gateway;
 pub use ingest::Ingested;

@@ -25,7 +25,7 @@ use crate::shard::{AppendError, Appended, Opening, ReadError, Replica, ShardHand
 use crate::subscriber::{Cursor, Filter, Hub, OnLag, Subscriber};
 use crate::supervisor::{self, Supervisor};
 use crate::tick::{Now, Tick as _};
-use crate::{Budget, Gateway, Peers, Permit};
+use crate::{Backlog, Budget, Gateway, Peers, Permit};
 
 /// Replicas that a shard has, as soon as there are so many nodes.
 const REPLICAS: u32 = 3;
@@ -82,7 +82,7 @@ impl Membership {
             founder: Some(founder.clone()),
         };
         let me = NodeId(1);
-        let gateway = Gateway::new(me, Budget::new(budget_bytes));
+        let gateway = Gateway::new(me, Budget::new(budget_bytes), Backlog::new(u64::MAX));
         Self { me, gateway, peers: Arc::new(Alone), founding: Some(founding), who: founder }
     }
 }
@@ -131,7 +131,7 @@ struct Inner {
     shards: Arc<Shards>,
     ingest: Ingest,
     hub: Hub,
-    archiver: Option<ArchiverHandle>,
+    archiver: Option<Arc<ArchiverHandle>>,
     supervisor: ActorRef<supervisor::Message>,
     failed: watch::Receiver<Option<String>>,
 }
@@ -169,7 +169,10 @@ impl Node {
         let archiver = match lake {
             Some(lake) => {
                 let shards = shards.handles.clone();
-                Some(ArchiverHandle::start(shards, control.clone(), lake, &settings, &supervisor.get_cell()).await?)
+                let cell = supervisor.get_cell();
+                let archiver = Arc::new(ArchiverHandle::start(shards, control.clone(), lake, &settings, &cell).await?);
+                gateway.open_lake(Arc::clone(&archiver));
+                Some(archiver)
             }
             None => None,
         };
@@ -183,6 +186,12 @@ impl Node {
     #[must_use]
     pub fn budget(&self) -> &Budget {
         self.inner.gateway.budget()
+    }
+
+    /// What waits for the lake.
+    #[must_use]
+    pub fn backlog(&self) -> &Backlog {
+        self.inner.gateway.backlog()
     }
 
     /// The cluster, as this node knows it.
@@ -268,7 +277,7 @@ impl Node {
     /// # Errors
     /// When the letters cannot be read.
     pub fn dead_letters(&self) -> std::io::Result<Vec<DeadLetter>> {
-        self.inner.archiver.as_ref().map_or_else(|| Ok(Vec::new()), |archiver| archiver.dead_letters(self.shards()))
+        self.inner.archiver.as_ref().map_or_else(|| Ok(Vec::new()), |archiver| archiver.dead_letters())
     }
 
     /// How many dead letters there are.
@@ -276,7 +285,7 @@ impl Node {
     /// # Errors
     /// When the folder cannot be read.
     pub fn dead_letter_count(&self) -> std::io::Result<usize> {
-        self.inner.archiver.as_ref().map_or(Ok(0), |archiver| archiver.dead_letter_count(self.shards()))
+        self.inner.archiver.as_ref().map_or(Ok(0), |archiver| archiver.dead_letter_count())
     }
 
     /// Writes dead letters into the lake after all; no names: all of them.
@@ -290,25 +299,25 @@ impl Node {
         }
     }
 
-    /// Keeps the lake in shape now: what was done, round by round. `dry_run`: only looks for orphans.
+    /// Has the committer keep the lake in shape now: what was done, round by round. `dry_run`: only looks for orphans.
     ///
     /// # Errors
-    /// When this node has no lake, or is not the committer.
+    /// When this node has no lake, nobody commits now, or the committer went while it was at it.
     pub async fn maintain(&self, dry_run: bool) -> Result<Vec<UpkeepStep>, String> {
         match &self.inner.archiver {
-            Some(archiver) => archiver.maintain(dry_run).await,
+            Some(archiver) => archiver.maintain(dry_run).await.map_err(|error| error.to_string()),
             None => Err("this node has no lake".to_owned()),
         }
     }
 
-    /// Takes a tenant's rows out of the lake, or those of one of its actors: what was done, round by round. Rows that
-    /// another node has not staged yet are not among them.
+    /// Has the committer take a tenant's rows out of the lake, or those of one of its actors, with all that is committed
+    /// now on any node: what was done, round by round. Rows in dead letters go, too; where they may remain is a failed step.
     ///
     /// # Errors
-    /// When this node has no lake, is not the committer, or cannot archive what is committed.
+    /// When this node has no lake, nobody commits now, or what is committed cannot be archived: then nothing is deleted.
     pub async fn delete(&self, tenant: &TenantId, actor: Option<String>) -> Result<Vec<UpkeepStep>, String> {
         match &self.inner.archiver {
-            Some(archiver) => archiver.delete(tenant.as_str().to_owned(), actor).await,
+            Some(archiver) => archiver.delete(tenant.as_str().to_owned(), actor).await.map_err(|error| error.to_string()),
             None => Err("this node has no lake".to_owned()),
         }
     }

@@ -34,21 +34,29 @@ pub enum Ask {
     Staged = 41,
     /// How the node's replicas are; no body.
     Replicas = 42,
+    /// Keep the lake in shape, or take rows out of it; [`watershed_schema::proto::PeerUpkeep`].
+    Upkeep = 43,
+    /// Stage all that is committed in the shards that the node leads; no body.
+    Stage = 44,
+    /// Take rows out of the node's dead letters; [`watershed_schema::proto::PeerDoomed`].
+    Forget = 45,
 }
 
 impl Ask {
     /// The question of a number from the wire.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        use Ask::{Append, Heads, Join, Propose, ReadIndex, Replicas, Scan, Staged, Tail, Transfer, Voters};
-        let all = [Append, ReadIndex, Propose, Voters, Transfer, Join, Scan, Heads, Tail, Staged, Replicas];
-        all.into_iter().find(|ask| *ask as u8 == number)
+        use Ask::{
+            Append, Forget, Heads, Join, Propose, ReadIndex, Replicas, Scan, Stage, Staged, Tail, Transfer, Upkeep, Voters,
+        };
+        let shards = [Append, ReadIndex, Propose, Voters, Transfer, Join, Scan, Heads, Tail, Staged, Replicas];
+        shards.into_iter().chain([Upkeep, Stage, Forget]).find(|ask| *ask as u8 == number)
     }
 
     /// Whether its answer may be large.
     #[must_use]
     pub fn is_bulky(self) -> bool {
-        matches!(self, Self::Scan | Self::Heads | Self::Staged | Self::Replicas)
+        matches!(self, Self::Scan | Self::Heads | Self::Staged | Self::Replicas | Self::Upkeep)
     }
 }
 

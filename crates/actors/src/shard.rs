@@ -51,7 +51,7 @@ impl Opening {
     pub(crate) async fn shard(&self, id: ShardId, is_founder: bool) -> Result<(), StartError> {
         let failed = |reason: String| StartError::Shard { shard: id, reason };
         let store = Store::open(&self.file(id), watershed_hot::Options::default()).map_err(|error| failed(error.to_string()))?;
-        let (disk, committed) = (Disk::new(store.clone()), Arc::new(machine::Committed::new()));
+        let (disk, committed) = (Disk::new(store.clone()), Arc::new(machine::Committed::new(self.gateway.backlog().clone())));
         let state = Box::new(machine::Machine { committed: Arc::clone(&committed), store: store.clone() });
         let group =
             self.group(GroupId::of_shard(id), &disk, state, is_founder).await.map_err(|error| failed(error.to_string()))?;
@@ -65,7 +65,8 @@ impl Opening {
         let (actor, _joined) =
             actor::ShardActor::spawn_linked(None, actor::ShardActor, arguments, self.supervisor.clone()).await?;
         drop(actor.send_interval(TRIM_INTERVAL, || actor::Message::Trim));
-        self.gateway.open_replica(Replica { id, me: self.me, actor, group, store, disk, committed });
+        let backlog = self.gateway.backlog().clone();
+        self.gateway.open_replica(Replica { id, me: self.me, actor, group, store, disk, committed, backlog });
         Ok(())
     }
 

@@ -4,44 +4,44 @@
 //! Replaced files stay on the disk, for those who pinned an older snapshot. Must not know shards or sequence numbers:
 //! watermark, epoch and commit id are carried over as they are.
 
+mod column;
 pub(crate) mod files;
-pub(crate) mod input;
 pub(crate) mod live;
 mod manifests;
-pub(crate) mod merge;
+pub(crate) mod order;
 mod pick;
 mod publish;
 pub(crate) mod replace;
+pub(crate) mod rewrite;
+mod source;
 mod summary;
 mod updates;
 
 use iceberg::spec::{DataFile, Operation, PartitionSpecRef};
 use iceberg::table::Table;
-use iceberg::writer::IcebergWriter;
 use watershed_schema::Epoch;
 
 use crate::table::fence;
-use crate::write::{Size, parquet};
 use crate::{Lake, LakeError};
 
 pub use updates::{Updates, updates_by};
 
 use files::Written;
-use merge::Merge;
 use pick::Group;
 use replace::Replacement;
+use rewrite::{Rewrite, Rewritten};
 
 /// How much one round of compaction may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompactionLimits {
-    /// Length of the files it aims at, in bytes; files of half of that are left alone. Also about what a round holds in
-    /// memory of its inputs (compressed), and once more of its output.
+    /// Length of the files it aims at, in bytes; files of half of that are left alone.
     pub target_bytes: u64,
     /// Most files that are replaced in a round.
     pub files_max: usize,
     /// Most bytes of files that are replaced in a round.
     pub bytes_max: u64,
-    /// Most bytes of decoded rows that a merge holds, shared by its inputs; a single row may be longer than its share.
+    /// Most bytes of decoded rows that a merge holds, shared by its inputs; a single page may be longer than its share. As
+    /// many bytes of files are held, or the longest column of all inputs, and that column once more as it is written.
     pub decoded_bytes_max: usize,
 }
 
@@ -109,13 +109,14 @@ async fn merged(
 ) -> Result<(Compacted, Vec<(PartitionSpecRef, DataFile)>), LakeError> {
     let (mut round, mut added) = (Compacted::default(), Vec::new());
     for group in groups {
-        let (files, decoded_bytes) = rewrite(table, group, limits, written).await?;
+        let rewritten = rewrite(table, group, limits, written).await?;
+        round.decoded_bytes_peak = rewritten.iter().map(|one| one.decoded_bytes_peak).fold(round.decoded_bytes_peak, usize::max);
+        let files: Vec<DataFile> = rewritten.into_iter().map(|one| one.file).collect();
         round.files_before += group.files.len();
         round.bytes_before += group.bytes();
         round.files_after += files.len();
         round.bytes_after += files.iter().map(DataFile::file_size_in_bytes).sum::<u64>();
         round.rows += same_rows(group, &files)?;
-        round.decoded_bytes_peak = round.decoded_bytes_peak.max(decoded_bytes);
         added.extend(files.into_iter().map(|file| (table.metadata().default_partition_spec().clone(), file)));
     }
     Ok((round, added))
@@ -126,15 +127,10 @@ async fn rewrite(
     group: &Group,
     limits: &CompactionLimits,
     written: &Written,
-) -> Result<(Vec<DataFile>, usize), LakeError> {
-    let size = Size { rows: group.rows(), target_bytes: usize::try_from(limits.target_bytes).unwrap_or(usize::MAX) };
-    let mut rows = Merge::open(table, &group.files, limits.decoded_bytes_max).await?;
-    let partition = (table.metadata().default_partition_spec().clone(), group.partition.clone());
-    let mut writer = parquet(table, partition, size, written.clone(), written.names()).await?;
-    while let Some(slice) = rows.next().await? {
-        writer.write(slice).await?;
-    }
-    Ok((writer.close().await?, rows.decoded_bytes_peak()))
+) -> Result<Option<Rewritten>, LakeError> {
+    let rewrite = Rewrite::open(table, &group.files, limits.decoded_bytes_max).await?;
+    let order = rewrite.merged().await?;
+    rewrite.write(&order, (table.metadata().default_partition_spec(), group.partition.clone()), written).await
 }
 
 /// What the manifests say of the replaced files must be true of the new ones: rows are never lost by a merge.

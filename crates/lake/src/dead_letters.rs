@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message as _;
 use watershed_schema::proto::{DeadLetter, DeadLetterBlock, DeadLetterFile};
-use watershed_schema::{EventBatch, Seq, ShardId};
+use watershed_schema::{EventBatch, Row, Seq, ShardId};
 
 use crate::Rows;
 
@@ -108,6 +108,29 @@ impl DeadLetters {
         };
         let blocks = letter.blocks.into_iter().map(block).collect::<io::Result<_>>()?;
         Ok(Rows { shard: shard_of(&about), from_seq: Seq(about.from_seq_inclusive), to_seq: Seq(about.to_seq_exclusive), blocks })
+    }
+
+    /// Takes rows out of a letter, durably, and the letter away when none is left; how many there were.
+    ///
+    /// # Errors
+    /// What the disk says, or that the letter is damaged.
+    pub fn forget(&self, letter: &DeadLetter, goes: impl Fn(&Row<'_>) -> bool) -> io::Result<u64> {
+        let mut rows = self.rows(&letter.name)?;
+        let (before, mut blocks) = (rows.len(), Vec::new());
+        for (first, batch) in std::mem::take(&mut rows.blocks) {
+            // A number is a row's place in its batch, so a batch is cut where rows go.
+            let kept = (0..batch.len()).filter(|row| !goes(&batch.row(*row))).collect::<Vec<_>>();
+            for run in kept.chunk_by(|one, next| one + 1 == *next) {
+                blocks.extend(batch.select(run).map(|part| (Seq(first.0 + run[0] as u64), Arc::new(part))));
+            }
+        }
+        rows.blocks = blocks;
+        match rows.len() {
+            left if left == before => return Ok(0),
+            0 => self.remove(&letter.name)?,
+            _ => drop(self.put(&rows, &letter.reason, letter.attempts, letter.since_us)?),
+        }
+        Ok((before - rows.len()) as u64)
     }
 
     /// Removes a letter, durably; one that is gone is fine.

@@ -87,7 +87,10 @@ async fn hits(table: &Table, doomed: &Doomed, limits: &CompactionLimits) -> Resu
             let rows = match doomed.verdict(&Bounds::of(file)) {
                 Verdict::None => 0,
                 Verdict::All => file.record_count(),
-                Verdict::Some => rewrite::count(table, file, doomed).await?,
+                Verdict::Some => {
+                    let place = (file.file_path(), file.file_size_in_bytes());
+                    rewrite::gone(table, place, doomed).await?.count_set_bits() as u64
+                }
             };
             if rows == 0 {
                 continue;
@@ -126,7 +129,8 @@ async fn rewritten(
         if hit.rows == hit.file.rows {
             continue;
         }
-        let files = rewrite::without(table, hit, doomed, limits, written).await?;
+        let rewritten = rewrite::without(table, hit, doomed, limits, written).await?;
+        let files: Vec<DataFile> = rewritten.into_iter().map(|one| one.file).collect();
         let kept: u64 = files.iter().map(DataFile::record_count).sum();
         if kept + hit.rows != hit.file.rows {
             let (path, rows) = (&hit.file.path, hit.file.rows);

@@ -1,22 +1,23 @@
-//! How columns are encoded in Parquet, by what they hold. Measured on spans (bench/results): the default, a dictionary
-//! for everything and zstd 3, costs twice the bytes, because ids are all different and fall back to plain text.
+//! How columns are encoded in Parquet, by what they hold. Measured on spans, logs and metrics (bench/results): the default,
+//! a dictionary for everything and zstd 3, costs twice the bytes, because ids are all different and fall back to plain text.
 
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{BloomFilterPosition, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use watershed_schema::Column;
 
-/// For texts that resemble each other.
+/// For what is small already.
 const LEVEL: i32 = 3;
-/// For what looks random: a higher level searches longer and finds matches that cost more than they save.
-const LEVEL_OF_NOISE: i32 = 1;
+/// For ids and long texts: levels 2 to 4 search longer and find matches that cost more than they save, even of attributes.
+/// Level 9 would take a quarter off those, at five times the CPU.
+const LEVEL_OF_TEXT: i32 = 1;
 
-/// Ids that share a prefix with their neighbours when rows are sorted by trace.
-const PREFIXED: [Column; 2] = [Column::Id, Column::TraceId];
-/// Ids that share nothing.
-const DISTINCT: [Column; 2] = [Column::SpanId, Column::ParentId];
+/// Texts that are those of the row before, or begin like them, when rows are sorted by trace.
+const PREFIXED: [Column; 4] = [Column::SessionId, Column::ActorId, Column::HttpUrl, Column::HttpQuery];
+/// Ids; zstd finds what a trace's rows share as well as prefixes do.
+const DISTINCT: [Column; 4] = [Column::Id, Column::TraceId, Column::SpanId, Column::ParentId];
 /// Texts that are different in every row and alike.
-const ALIKE: [Column; 5] = [Column::Attributes, Column::HttpUrl, Column::HttpQuery, Column::LogMessage, Column::Data];
+const ALIKE: [Column; 3] = [Column::Attributes, Column::LogMessage, Column::Data];
 /// Whole numbers that differ in every row and lie near each other.
 const NEAR: [Column; 8] = [
     Column::Timestamp,
@@ -33,11 +34,11 @@ const FRACTIONS: [Column; 3] = [Column::DurationMs, Column::CpuTimeMs, Column::M
 
 /// A column's encoding, and the level of what it leaves.
 const ENCODINGS: [(&[Column], Encoding, i32); 5] = [
-    (&PREFIXED, Encoding::DELTA_BYTE_ARRAY, LEVEL_OF_NOISE),
-    (&DISTINCT, Encoding::DELTA_LENGTH_BYTE_ARRAY, LEVEL_OF_NOISE),
-    (&NEAR, Encoding::DELTA_BINARY_PACKED, LEVEL_OF_NOISE),
-    (&FRACTIONS, Encoding::BYTE_STREAM_SPLIT, LEVEL_OF_NOISE),
-    (&ALIKE, Encoding::DELTA_LENGTH_BYTE_ARRAY, LEVEL),
+    (&PREFIXED, Encoding::DELTA_BYTE_ARRAY, LEVEL_OF_TEXT),
+    (&DISTINCT, Encoding::DELTA_LENGTH_BYTE_ARRAY, LEVEL_OF_TEXT),
+    (&NEAR, Encoding::DELTA_BINARY_PACKED, LEVEL),
+    (&FRACTIONS, Encoding::BYTE_STREAM_SPLIT, LEVEL),
+    (&ALIKE, Encoding::DELTA_LENGTH_BYTE_ARRAY, LEVEL_OF_TEXT),
 ];
 
 /// Columns that are looked up by value and have a bloom filter.
@@ -46,7 +47,7 @@ pub(crate) const FILTERED: [Column; 3] = [Column::TraceId, Column::SessionId, Co
 /// filters are the sharp ones; an id is different in every row, so its filter costs most.
 const FALSE_YES: [f64; 3] = [0.001, 0.001, 0.01];
 /// Rows of a row group, Parquet's default.
-const GROUP_ROWS_MAX: u64 = 1 << 20;
+pub(crate) const GROUP_ROWS_MAX: u64 = 1 << 20;
 
 /// For a file of at most so many rows. Filters begin as long as all different values would make them and are folded to what
 /// the values need when they are written; they lie together before the footer.

@@ -6,6 +6,7 @@ mod cache;
 mod commit;
 mod compact;
 mod contents;
+mod data_file;
 mod dead_letters;
 mod delete;
 mod encoding;

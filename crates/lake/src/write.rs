@@ -9,13 +9,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use iceberg::arrow::schema_to_arrow_schema;
-use iceberg::spec::{
-    DataFile, FormatVersion, Literal, PartitionKey, PartitionSpecRef, Struct, TableProperties, serialize_data_file_to_json,
-};
+use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, TableProperties, serialize_data_file_to_json};
 use iceberg::table::Table;
 use iceberg::writer::base_writer::data_file_writer::DataFileWriterBuilder;
 use iceberg::writer::file_writer::ParquetWriterBuilder;
-use iceberg::writer::file_writer::location_generator::{FileNameGenerator, LocationGenerator};
 use iceberg::writer::file_writer::rolling_writer::RollingFileWriterBuilder;
 use iceberg::writer::{IcebergWriter, IcebergWriterBuilder};
 use serde::{Deserialize, Serialize};
@@ -78,42 +75,14 @@ async fn write_part(
     Ok(writer.close().await?)
 }
 
+/// A writer of Parquet files of one partition.
 async fn writer(table: &Table, (time, kind): Partition, name: FileName, rows: usize) -> Result<impl IcebergWriter, LakeError> {
     let values = Struct::from_iter([Some(Literal::int(time)), Some(Literal::string(kind))]);
-    let folders = Folders(table.metadata().location().to_owned());
-    let partition = (table.metadata().default_partition_spec().clone(), values);
-    let size = Size { rows: rows as u64, target_bytes: TARGET_BYTES };
-    parquet(table, partition, size, folders, Names::new(name)).await
-}
-
-/// How much is written.
-pub(crate) struct Size {
-    /// Rows of all files together.
-    pub(crate) rows: u64,
-    /// About the longest file, in bytes.
-    pub(crate) target_bytes: usize,
-}
-
-/// Who does not know the rows: filters begin long and are folded when they are written.
-impl From<usize> for Size {
-    fn from(target_bytes: usize) -> Self {
-        Self { rows: u64::MAX, target_bytes }
-    }
-}
-
-/// A writer of Parquet files of one partition.
-pub(crate) async fn parquet(
-    table: &Table,
-    (spec, partition): (PartitionSpecRef, Struct),
-    size: impl Into<Size>,
-    folders: impl LocationGenerator,
-    names: impl FileNameGenerator,
-) -> Result<impl IcebergWriter, LakeError> {
     let schema = table.metadata().current_schema();
-    let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), partition);
-    let size = size.into();
-    let columns = ParquetWriterBuilder::new(encoding::settings(size.rows), Arc::clone(schema));
-    let files = RollingFileWriterBuilder::new(columns, size.target_bytes, table.file_io().clone(), folders, names);
+    let key = PartitionKey::new(table.metadata().default_partition_spec().as_ref().clone(), Arc::clone(schema), values);
+    let folders = Folders(table.metadata().location().to_owned());
+    let columns = ParquetWriterBuilder::new(encoding::settings(rows as u64), Arc::clone(schema));
+    let files = RollingFileWriterBuilder::new(columns, TARGET_BYTES, table.file_io().clone(), folders, Names::new(name));
     Ok(DataFileWriterBuilder::new(files).build(Some(key)).await?)
 }
 

@@ -58,6 +58,25 @@ fn a_letter_is_kept_whole_and_a_damaged_one_is_told() {
 }
 
 #[test]
+fn rows_that_must_go_leave_the_others_at_their_places() {
+    let dir = tempfile::tempdir().expect("works");
+    let letters = DeadLetters::open(dir.path()).expect("works");
+    let letter = letters.put(&rows(5, 9), "no", 3, 77).expect("works");
+    let is = |id: &'static str| {
+        move |row: &watershed_schema::Row<'_>| row.get(Column::Id).ok().flatten().and_then(|id| id.as_str()) == Some(id)
+    };
+    assert_eq!(letters.forget(&letter, is("nobody")).expect("works"), 0);
+    assert_eq!(letters.forget(&letter, is("id-6")).expect("works"), 1);
+    let told = &letters.list(SHARD, Seq(9)).expect("works")[0];
+    assert_eq!((told.name.as_str(), told.rows, told.reason.as_str(), told.since_us), ("2-5-9", 3, "no", 77));
+    let left = letters.rows("2-5-9").expect("works");
+    let places: Vec<_> = left.blocks.iter().map(|(first, batch)| (first.0, batch.len())).collect();
+    assert_eq!(places, [(5, 1), (7, 2)]);
+    assert_eq!(letters.forget(told, |_| true).expect("works"), 3);
+    assert_eq!(letters.list(SHARD, Seq(9)).expect("works"), []);
+}
+
+#[test]
 fn a_letter_counts_once_its_run_is_staged() {
     let dir = tempfile::tempdir().expect("works");
     let letters = DeadLetters::open(dir.path()).expect("works");

@@ -1,6 +1,8 @@
 //! The commit protocol over a real S3 server and a real REST catalog, with a proxy before each that refuses, cuts,
 //! delays, and does what it says it did not: every row is in the lake once.
 
+#[path = "support/nemesis.rs"]
+mod nemesis;
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/servers.rs"]
@@ -22,6 +24,7 @@ use watershed_lake::storage::Files;
 use watershed_lake::{CommitRequest, CompactionLimits, Lake, LakeError, Rows, StagedRange, rest};
 use watershed_schema::{Epoch, Seq, ShardId};
 
+use nemesis::{catalog_faults, storage_faults};
 use proxy::{Asked, Fault, Proxy};
 use servers::{BUCKET, Moto, Rustberg, pyiceberg, s3_at};
 use support::rows;
@@ -111,53 +114,6 @@ async fn places(lake: &Lake) -> Vec<(u16, u64)> {
     places
 }
 
-/// Numbers that only look random (splitmix64).
-fn draw(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb) >> 33
-}
-
-/// One request in four goes wrong.
-fn storage_faults(mut state: u64) -> impl FnMut(&Asked) -> Option<Fault> + Send {
-    move |_| match draw(&mut state) % 28 {
-        0 => Some(Fault::Refused(500)),
-        1 => Some(Fault::Refused(503)),
-        2 | 3 => Some(Fault::Applied(500)),
-        4 => Some(Fault::CutBefore),
-        5 => Some(Fault::CutAfter),
-        6 => Some(Fault::Slow(if draw(&mut state).is_multiple_of(4) { REQUEST_MAX * 2 } else { REQUEST_MAX / 5 })),
-        _ => None,
-    }
-}
-
-/// One request in three goes wrong; of commits every second, also with storms of 409.
-fn catalog_faults(mut state: u64) -> impl FnMut(&Asked) -> Option<Fault> + Send {
-    let mut storm = 0;
-    move |asked| {
-        let is_commit = asked.method == "POST" && asked.path.ends_with("/tables/events");
-        if is_commit && storm > 0 {
-            storm -= 1;
-            return Some(Fault::Refused(409));
-        }
-        match draw(&mut state) % if is_commit { 18 } else { 21 } {
-            0 => Some(Fault::Refused(500)),
-            1 => Some(Fault::Refused(503)),
-            2 => Some(Fault::Applied(500)),
-            3 => Some(Fault::Applied(503)),
-            4 => Some(Fault::CutBefore),
-            5 => Some(Fault::CutAfter),
-            6 => Some(Fault::Slow(if draw(&mut state).is_multiple_of(3) { REQUEST_MAX * 2 } else { REQUEST_MAX / 5 })),
-            7 if is_commit => Some(Fault::Applied(409)),
-            8 if is_commit => {
-                storm = draw(&mut state) % 4;
-                Some(Fault::Refused(409))
-            }
-            _ => None,
-        }
-    }
-}
-
 /// Like the archiver: as long as the lake does not answer, the same again.
 async fn written(lake: &Lake, rows: &Rows, epoch: Epoch) -> CommitRequest {
     loop {
@@ -192,8 +148,8 @@ async fn archive(world: Arc<World>, shard: ShardId, faults_wanted: usize) -> (Sh
 #[tokio::test(flavor = "multi_thread")]
 async fn every_row_is_in_the_lake_once_after_hundreds_of_faults() {
     let world = Arc::new(World::start().await);
-    world.s3.plan(storage_faults(7));
-    world.rest.plan(catalog_faults(11));
+    world.s3.plan(storage_faults(7, REQUEST_MAX));
+    world.rest.plan(catalog_faults(11, REQUEST_MAX));
     let shards = [0, 1, 2].map(ShardId);
     let all: JoinSet<_> = shards.into_iter().map(|shard| archive(Arc::clone(&world), shard, 220)).collect();
     let mut behind = all.join_all().await;

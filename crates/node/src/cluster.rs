@@ -11,7 +11,7 @@ mod waiting;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use watershed_actors::{Budget, Gateway, Membership};
+use watershed_actors::{Backlog, Budget, Gateway, Membership};
 use watershed_peer::{Config as PeerConfig, Fabric, Security};
 use watershed_schema::NodeId;
 use watershed_schema::proto::{FoundCluster, JoinNode};
@@ -41,7 +41,7 @@ pub(crate) async fn membership(config: &Config, shards: u16) -> anyhow::Result<M
     });
     let who = who(config, &identity.join_id);
     let me = NodeId(identity.node);
-    let gateway = Gateway::new(me, Budget::new(config.budget.0));
+    let gateway = Gateway::new(me, Budget::new(config.budget.0), Backlog::new(config.archive_backlog.0 as u64));
     if config.join.is_empty() {
         return Ok(Membership { me, gateway, peers: Arc::new(watershed_actors::Alone), founding, who });
     }

@@ -68,6 +68,8 @@ pub struct Config {
     pub archive_rows: u64,
     /// Bytes of rows that close a file set early.
     pub archive_bytes: Bytes,
+    /// Bytes of committed events that may wait for the lake on this node; more is refused until it is archived.
+    pub archive_backlog: Bytes,
     /// Attempts after which rows that the lake refuses for good are put aside as a dead letter.
     pub archive_attempts: u32,
     /// Longest time a query may take.
@@ -114,6 +116,7 @@ impl Default for Config {
             flush_interval: Span::from_secs(60),
             archive_rows: 32_768,
             archive_bytes: Bytes(32 << 20),
+            archive_backlog: Bytes(8 << 30),
             archive_attempts: 5,
             query_deadline: Span::from_secs(30),
             query_memory: Bytes(128 << 20),

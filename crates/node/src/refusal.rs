@@ -113,9 +113,9 @@ impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let reason = error.to_string();
         match error {
-            AppendError::DiskFull { retry_after, .. } | AppendError::Busy { retry_after, .. } => {
-                Self::Overloaded { reason, retry_after }
-            }
+            AppendError::DiskFull { retry_after, .. }
+            | AppendError::Busy { retry_after, .. }
+            | AppendError::ArchiveBehind { retry_after, .. } => Self::Overloaded { reason, retry_after },
             AppendError::NotLeader { .. } | AppendError::Stopped { .. } | AppendError::Unknown { .. } => {
                 Self::Unavailable(reason)
             }

@@ -4,7 +4,8 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use watershed_lake::{DeadLetters, LakeError, Rows};
-use watershed_schema::proto::{DeadLetter, Replayed};
+use watershed_schema::proto::{DeadLetter, PeerDoomed, Replayed, UpkeepStep};
+use watershed_schema::{Column, Row, Value};
 
 use super::{ArchiveError, Archiver, stage};
 use crate::shard::ShardHandle;
@@ -61,6 +62,30 @@ pub(super) fn list(shards: &[ShardHandle], letters: &DeadLetters) -> io::Result<
 /// Number of letters of every shard.
 pub(super) fn count(shards: &[ShardHandle], letters: &DeadLetters) -> io::Result<usize> {
     shards.iter().map(|shard| letters.count(shard.id(), shard.positions().staged())).sum()
+}
+
+/// The word for it among the steps of upkeep.
+pub(super) const JOB: &str = "dead-letters";
+
+/// Takes a tenant's rows out of the letters, or those of one of its actors; what was done, if anything.
+pub(super) fn forget(shards: &[ShardHandle], letters: &DeadLetters, doomed: &PeerDoomed) -> io::Result<Option<UpkeepStep>> {
+    let mut step = UpkeepStep { job: JOB.to_owned(), ..UpkeepStep::default() };
+    for letter in list(shards, letters)? {
+        let gone = letters.forget(&letter, |row| goes(row, doomed))?;
+        step.rows_removed += gone;
+        step.files_removed += u64::from(gone == letter.rows);
+    }
+    Ok((step.rows_removed > 0).then_some(step))
+}
+
+/// A row that cannot be read goes with its tenant's, which its batch names.
+fn goes(row: &Row<'_>, doomed: &PeerDoomed) -> bool {
+    let is = |column, wanted: &str| match row.get(column) {
+        Ok(value) => value.and_then(Value::as_str) == Some(wanted),
+        Err(_) => true,
+    };
+    let is_actor = || is(Column::ActorId, &doomed.actor) || is(Column::AnonymousId, &doomed.actor);
+    is(Column::Ns, &doomed.tenant) && (doomed.actor.is_empty() || is_actor())
 }
 
 /// Rows that are fine and rows that are not; where no single one is to blame, all.

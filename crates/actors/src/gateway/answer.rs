@@ -10,12 +10,14 @@ use watershed_cluster::{Group, RaftCall};
 use watershed_schema::proto::control_command::Command;
 use watershed_schema::proto::peer_refusal::Reason;
 use watershed_schema::proto::{
-    JoinNode, PeerAnswer, PeerAppend, PeerPositions, PeerPropose, PeerRefusal, PeerScan, PeerTail, PeerTransfer, PeerVoters,
+    JoinNode, PeerAnswer, PeerAppend, PeerDoomed, PeerPositions, PeerPropose, PeerRefusal, PeerScan, PeerTail, PeerTransfer,
+    PeerUpkeep, PeerVoters,
 };
 use watershed_schema::{EntryKind, EventBatch, GroupId, NodeId, Seq};
 
 use super::Gateway;
-use super::refusal::{absent, busy, invalid, of_append, of_group, of_read, refusal};
+use super::refusal::{absent, busy, invalid, of_append, of_group, of_read, of_upkeep, refusal};
+use crate::archive::ArchiverHandle;
 use crate::shard::{Replica, wire};
 use crate::{Ask, members, status};
 
@@ -58,6 +60,9 @@ impl Gateway {
             Ask::Heads => self.heads(group, body).await,
             Ask::Tail => self.tail(group, body).await,
             Ask::Staged => self.staged(group).await,
+            Ask::Upkeep => self.upkeep(body).await,
+            Ask::Stage => self.stage().await,
+            Ask::Forget => self.forget(body).await,
             Ask::Replicas => Ok(PeerAnswer { replicas: status::replicas(self), ..PeerAnswer::default() }),
         };
         done.unwrap_or_else(|refusal| PeerAnswer { refusal: Some(refusal), ..PeerAnswer::default() })
@@ -151,6 +156,32 @@ impl Gateway {
         let now = replica.read_index().await.map_err(of_read)?;
         let staged = replica.staged().iter().map(crate::shard::StagedFiles::to_proto).collect();
         Ok(PeerAnswer { staged, ..positions(&now) })
+    }
+}
+
+/// What concerns the lake.
+impl Gateway {
+    fn lake(&self) -> Result<Arc<ArchiverHandle>, PeerRefusal> {
+        self.archiver().ok_or_else(|| refusal(Reason::Stopped, "this node has no lake"))
+    }
+
+    async fn upkeep(&self, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {
+        let asked = PeerUpkeep::decode(body).map_err(invalid)?;
+        let steps = self.lake()?.upkeep_here(asked).await.map_err(of_upkeep)?;
+        Ok(PeerAnswer { steps, ..PeerAnswer::default() })
+    }
+
+    async fn stage(&self) -> Result<PeerAnswer, PeerRefusal> {
+        match self.lake()?.flush().await {
+            true => Ok(PeerAnswer::default()),
+            false => Err(refusal(Reason::Busy, "what is committed could not be staged")),
+        }
+    }
+
+    async fn forget(&self, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {
+        let doomed = PeerDoomed::decode(body).map_err(invalid)?;
+        let step = self.lake()?.forget_letters(doomed).await.map_err(|error| refusal(Reason::Unknown, error))?;
+        Ok(PeerAnswer { steps: step.into_iter().collect(), ..PeerAnswer::default() })
     }
 }
 

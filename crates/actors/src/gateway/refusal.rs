@@ -7,6 +7,7 @@ use watershed_schema::GroupId;
 use watershed_schema::proto::PeerRefusal;
 use watershed_schema::proto::peer_refusal::Reason;
 
+use crate::archive::UpkeepError;
 use crate::shard::{AppendError, ReadError};
 
 pub(super) fn refusal(reason: Reason, text: impl ToString) -> PeerRefusal {
@@ -46,7 +47,7 @@ pub(super) fn of_append(error: AppendError) -> PeerRefusal {
         AppendError::DiskFull { retry_after, .. } => {
             PeerRefusal { retry_after_ms: millis(retry_after), ..refusal(Reason::DiskFull, refused.text) }
         }
-        AppendError::Busy { retry_after, .. } => busy(refused.text, retry_after),
+        AppendError::Busy { retry_after, .. } | AppendError::ArchiveBehind { retry_after, .. } => busy(refused.text, retry_after),
         AppendError::NotLeader { leader, .. } => {
             PeerRefusal { leader: leader.map_or(0, |leader| leader.0), ..refusal(Reason::NotLeader, refused.text) }
         }
@@ -64,4 +65,13 @@ pub(super) fn of_read(error: ReadError) -> PeerRefusal {
     };
     let first_seq = if let ReadError::Trimmed { first } = error { first.0 } else { 0 };
     PeerRefusal { first_seq, ..refusal(reason, error) }
+}
+
+pub(super) fn of_upkeep(error: UpkeepError) -> PeerRefusal {
+    match &error {
+        UpkeepError::NotCommitter { committer } => {
+            PeerRefusal { leader: committer.map_or(0, |node| node.0), ..refusal(Reason::NotLeader, error) }
+        }
+        UpkeepError::Not(_) | UpkeepError::Elsewhere { .. } => refusal(Reason::Busy, error),
+    }
 }

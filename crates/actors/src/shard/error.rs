@@ -34,6 +34,16 @@ pub enum AppendError {
         /// When to come back.
         retry_after: Duration,
     },
+    /// Too much waits for the lake; nothing was written.
+    #[error("shard {shard}: {reason}")]
+    ArchiveBehind {
+        /// The shard.
+        shard: ShardId,
+        /// How much, and why.
+        reason: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// The shard stops; nothing was written.
     #[error("shard {shard} is stopping")]
     Stopped {

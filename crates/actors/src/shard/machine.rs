@@ -15,6 +15,8 @@ use watershed_schema::{EntryKind, EventBatch, Lsn, Positions, Seq, proto};
 use super::dedupe::Dedupe;
 use super::handle::StagedFiles;
 use super::recent::Recent;
+use crate::Backlog;
+use crate::backlog::Share;
 
 /// Answer to a command that the state accepted; anything else was refused.
 pub(crate) const ACCEPTED: &[u8] = b"accepted";
@@ -27,9 +29,9 @@ pub(crate) struct Committed {
     state: Mutex<State>,
     positions: watch::Sender<Positions>,
     proposed: Mutex<Option<(Bytes, Vec<Hashed>)>>,
+    backlog: Backlog,
 }
 
-#[derive(Default)]
 pub(crate) struct State {
     pub(crate) positions: Positions,
     pub(crate) recent: Recent,
@@ -41,6 +43,8 @@ pub(crate) struct State {
     /// What the store held first when the state was restored. A snapshot knows less of what is archived than the purge
     /// did, so `trimmed` gets there only when that is applied again.
     floor: Seq,
+    /// What is not archived.
+    backlog: Share,
 }
 
 /// Staged and archived ranges as they were behind an entry: a snapshot ends in the past, where the log will begin.
@@ -52,6 +56,26 @@ struct Mark {
 }
 
 impl State {
+    fn new(backlog: Backlog) -> Self {
+        Self {
+            positions: Positions::default(),
+            recent: Recent::default(),
+            dedupe: Dedupe::default(),
+            staged: VecDeque::new(),
+            ages: VecDeque::new(),
+            marks: VecDeque::new(),
+            floor: Seq::default(),
+            backlog: Share::new(backlog),
+        }
+    }
+
+    /// Entries that are archived in part count whole.
+    fn weigh_backlog(&mut self) {
+        let archived = self.positions.archived();
+        let waits = self.ages.iter().rev().take_while(|age| age.tail > archived);
+        self.backlog.set(waits.map(|age| u64::from(age.bytes)).sum());
+    }
+
     fn mark(&mut self, lsn: Lsn) {
         let (archived, staged) = (self.positions.archived(), self.positions.staged());
         self.marks.push_back(Mark { lsn, archived, staged, files: self.staged.iter().cloned().collect() });
@@ -76,11 +100,14 @@ pub(crate) struct Age {
     pub(crate) applied: Instant,
     pub(crate) lsn: Lsn,
     pub(crate) tail: Seq,
+    /// Of its payload.
+    pub(crate) bytes: u32,
 }
 
 impl Committed {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::default(), positions: watch::Sender::new(Positions::default()), proposed: Mutex::default() }
+    pub(crate) fn new(backlog: Backlog) -> Self {
+        let (state, positions) = (Mutex::new(State::new(backlog.clone())), watch::Sender::new(Positions::default()));
+        Self { state, positions, proposed: Mutex::default(), backlog }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -147,7 +174,7 @@ impl StateMachine for Machine {
     fn restore(&mut self, snapshot: &[u8]) -> io::Result<()> {
         let snapshot = proto::ShardSnapshot::decode(snapshot).map_err(io::Error::other)?;
         let first = self.store.stats().map_err(io::Error::other)?.first_seq;
-        let mut state = State::default();
+        let mut state = State::new(self.committed.backlog.clone());
         state.positions.set_tail(Seq(snapshot.tail_seq));
         state.positions.set_staged(Seq(snapshot.staged_seq));
         state.positions.set_archived(Seq(snapshot.archived_seq));
@@ -156,6 +183,7 @@ impl StateMachine for Machine {
         state.staged = snapshot.staged.iter().map(StagedFiles::from_proto).collect();
         state.mark(Lsn(0));
         self.recollect(&mut state, first)?;
+        state.weigh_backlog();
         *self.committed.state() = state;
         self.committed.publish();
         Ok(())
@@ -177,7 +205,8 @@ impl Machine {
                     tail = tail.advanced_by(batch.header().rows);
                 }
                 if tail <= state.positions.tail() {
-                    state.ages.push_back(Age { applied: Instant::now(), lsn: record.lsn, tail });
+                    let bytes = bytes_of(&record.payload);
+                    state.ages.push_back(Age { applied: Instant::now(), lsn: record.lsn, tail, bytes });
                 }
             }
         }
@@ -194,7 +223,9 @@ impl Machine {
             state.recent.push(first, batch);
         }
         let tail = state.positions.tail();
-        state.ages.push_back(Age { applied: Instant::now(), lsn, tail });
+        let bytes = bytes_of(payload);
+        state.ages.push_back(Age { applied: Instant::now(), lsn, tail, bytes });
+        state.backlog.add(bytes.into());
         true
     }
 
@@ -219,11 +250,16 @@ impl Machine {
         if forward {
             state.positions.set_archived(to);
             state.raise_trimmed();
+            state.weigh_backlog();
             state.staged.retain(|range| range.to_seq > to);
             state.mark(lsn);
         }
         forward
     }
+}
+
+fn bytes_of(payload: &Bytes) -> u32 {
+    u32::try_from(payload.len()).unwrap_or(u32::MAX)
 }
 
 fn open_all(payload: &Bytes) -> Vec<Hashed> {

@@ -14,8 +14,8 @@ use super::actor::Message;
 use super::error::{AppendError, ReadError};
 use super::handle::{Appended, Page, StagedFiles};
 use super::machine::Committed;
-use crate::Permit;
 use crate::store::Disk;
+use crate::{Backlog, Permit};
 
 /// How long an append may wait for its commit before its outcome is called unknown.
 pub(crate) const APPEND_DEADLINE: Duration = Duration::from_secs(10);
@@ -34,6 +34,7 @@ pub struct Replica {
     pub(super) store: Store,
     pub(super) disk: Arc<Disk>,
     pub(super) committed: Arc<Committed>,
+    pub(super) backlog: Backlog,
 }
 
 impl Replica {
@@ -120,6 +121,9 @@ impl Replica {
         let shard = self.id;
         if self.disk.is_full() {
             return Err(AppendError::DiskFull { shard, retry_after: DISK_FULL_RETRY });
+        }
+        if let Err(full) = self.backlog.check() {
+            return Err(AppendError::ArchiveBehind { shard, reason: full.to_string(), retry_after: full.retry_after });
         }
         let unknown = |reason: &str| Err(AppendError::Unknown { shard, reason: reason.to_owned() });
         let message = |reply| Message::Append { batch, permit, reply };

@@ -26,6 +26,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
 
 fn table(status: &StatusResponse) -> String {
     let mut text = format!("watershed {}\n", status.version);
+    text.push_str(&backlog(status));
     writeln!(
         text,
         "{:>5} {:>9} {:>6} {:>8} {:>6} {:>12} {:>12} {:>12} {:>12} {:>10}",
@@ -43,6 +44,18 @@ fn table(status: &StatusResponse) -> String {
     text
 }
 
+/// What waits for the lake, and why, when there is anything to say.
+fn backlog(status: &StatusResponse) -> String {
+    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+    let StatusResponse { archive_backlog_bytes: used, archive_backlog_max_bytes: max, archive_failing: failing, .. } = status;
+    let full = if used >= max && *max > 0 { ", no more is taken" } else { "" };
+    if failing.is_empty() && full.is_empty() {
+        return String::new();
+    }
+    let seconds = status.archive_failing_ms / 1_000;
+    format!("{:.1} of {:.1} MiB wait for the lake{full}; archiving fails for {seconds} s: {failing}\n", mib(*used), mib(*max))
+}
+
 fn json(status: &StatusResponse) -> String {
     let shard = |shard: &ShardStatus| {
         serde_json::json!({
@@ -53,9 +66,11 @@ fn json(status: &StatusResponse) -> String {
         })
     };
     let shards: Vec<_> = status.shards.iter().map(shard).collect();
-    let (node, committer) = (status.node, status.control_leader_node);
-    let status =
-        serde_json::json!({ "version": status.version, "node": node, "control_leader_node": committer, "shards": shards });
+    let status = serde_json::json!({
+        "version": status.version, "node": status.node, "control_leader_node": status.control_leader_node,
+        "archive_backlog_bytes": status.archive_backlog_bytes, "archive_backlog_max_bytes": status.archive_backlog_max_bytes,
+        "archive_failing": status.archive_failing, "archive_failing_ms": status.archive_failing_ms, "shards": shards,
+    });
     format!("{status}\n")
 }
 

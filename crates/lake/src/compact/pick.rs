@@ -7,6 +7,7 @@ use iceberg::spec::Struct;
 
 use super::CompactionLimits;
 use super::live::LiveFile;
+use super::order::INPUTS_MAX;
 
 /// A file that is longer than all others of its group together, by this factor, is left alone: else every new small file
 /// would make it be written again. With it a file grows by half at least each time, so a byte is written about ten times.
@@ -37,7 +38,7 @@ pub(super) fn groups(small: Vec<LiveFile>, limits: &CompactionLimits) -> Vec<Gro
     }
     let mut partitions: Vec<_> = partitions.into_values().collect();
     partitions.sort_by_key(|files| Reverse(files.len()));
-    let (mut files_left, mut bytes_left, mut groups) = (limits.files_max, limits.bytes_max, Vec::new());
+    let (mut files_left, mut bytes_left, mut groups) = (limits.files_max.min(INPUTS_MAX), limits.bytes_max, Vec::new());
     for files in partitions {
         let Some(group) = group(files, files_left, bytes_left.min(limits.target_bytes)) else { continue };
         files_left -= group.files.len();

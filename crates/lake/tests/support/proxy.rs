@@ -81,6 +81,18 @@ impl Proxy {
         Self { address, state, task }
     }
 
+    /// From now on connections are refused.
+    pub(crate) async fn close(&mut self) {
+        self.task.abort();
+        (&mut self.task).await.ok();
+    }
+
+    /// Takes connections again, at the same address.
+    pub(crate) async fn open(&mut self) {
+        let listener = TcpListener::bind(self.address).await.expect("the port is free again");
+        self.task = tokio::spawn(accept(listener, Arc::clone(&self.state)));
+    }
+
     /// From now on this goes wrong.
     pub(crate) fn plan(&self, plan: impl FnMut(&Asked) -> Option<Fault> + Send + 'static) {
         *self.state.plan.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(plan);

@@ -137,9 +137,15 @@ fn get(address: SocketAddr, method: &str, path: &str) -> Option<u16> {
     answer.split(' ').nth(1)?.parse().ok()
 }
 
+/// Of the workspace, from whichever crate.
+fn script(name: &str) -> PathBuf {
+    let places = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|folder| folder.join("tests/foreign").join(name));
+    places.into_iter().find(|place| place.exists()).expect("a script of the workspace")
+}
+
 /// What PyIceberg sees in the lake of a catalog with these properties.
 pub(crate) fn pyiceberg(mut properties: Value, moto: Option<&Moto>) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/foreign/count_lake.py");
+    let script = script("count_lake.py");
     if let Some(moto) = moto {
         properties["s3.endpoint"] = json!(format!("http://{}", moto.address));
         properties["s3.region"] = json!("us-east-1");

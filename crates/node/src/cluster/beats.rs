@@ -141,7 +141,7 @@ async fn answered(gateway: &Gateway, Beat { group, body, .. }: Beat) -> Beat {
 
 #[cfg(test)]
 mod tests {
-    use watershed_actors::Budget;
+    use watershed_actors::{Backlog, Budget};
 
     use super::*;
 
@@ -161,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn each_gets_its_own_answer() {
-        let gateway = Gateway::new(NodeId(1), Budget::new(1));
+        let gateway = Gateway::new(NodeId(1), Budget::new(1), Backlog::new(1));
         let asked = [3, 4].map(|group| Beat { group, ..Beat::default() });
         let answers = opened(answer(&gateway, message(asked.to_vec())).await.expect("answered"), 2).expect("two");
         assert_eq!(answer_of(&answers[1]), Err(TransportError::Refused("group 4 is not here".to_owned())));

@@ -75,11 +75,17 @@ impl QueryService for Query {
     async fn status(&self, _: Request<proto::StatusRequest>) -> Result<Response<proto::StatusResponse>, Status> {
         let shards = self.0.node.replicas().iter().map(shard_status).collect();
         let (me, leader) = self.0.node.me_and_committer();
+        let (backlog, failing) = (self.0.node.backlog(), self.0.node.backlog().failing());
+        let failing_for = failing.as_ref().map_or(Duration::ZERO, |failing| failing.since.elapsed());
         let response = proto::StatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             shards,
             node: me.0,
             control_leader_node: leader.map_or(0, |node| node.0),
+            archive_backlog_bytes: backlog.used(),
+            archive_backlog_max_bytes: backlog.max(),
+            archive_failing: failing.map_or_else(String::new, |failing| failing.reason),
+            archive_failing_ms: u64::try_from(failing_for.as_millis()).unwrap_or(u64::MAX),
         };
         Ok(Response::new(response))
     }

@@ -15,7 +15,7 @@ pub(super) fn routes() -> Router<Context> {
         .route("/metrics", get(metrics))
 }
 
-/// Ready: takes new requests. Dead letters are worth a word, they keep nobody out.
+/// Ready: takes new requests. Dead letters and an archiver that fails are worth a word, they keep nobody out.
 async fn ready(State(context): State<Context>) -> (StatusCode, String) {
     if context.drain.has_begun() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
@@ -23,12 +23,21 @@ async fn ready(State(context): State<Context>) -> (StatusCode, String) {
     if context.node.replicas().iter().any(watershed_actors::Replica::is_full) {
         return (StatusCode::SERVICE_UNAVAILABLE, "a disk is full\n".to_owned());
     }
+    let backlog = context.node.backlog();
+    let failing = backlog.failing().map_or_else(String::new, |failing| {
+        format!("archiving fails for {} s: {}\n", failing.since.elapsed().as_secs(), failing.reason)
+    });
+    if backlog.is_full() {
+        let (used, max) = (backlog.used(), backlog.max());
+        let full = format!("{used} bytes wait for the lake, archive_backlog is {max}\n{failing}");
+        return (StatusCode::SERVICE_UNAVAILABLE, full);
+    }
     let letters = match context.node.dead_letter_count() {
         Ok(0) => String::new(),
         Ok(letters) => format!("{letters} dead letters: watershed lake dead-letters list\n"),
         Err(error) => format!("dead letters cannot be read: {error}\n"),
     };
-    (StatusCode::OK, format!("ok\n{letters}"))
+    (StatusCode::OK, format!("ok\n{failing}{letters}"))
 }
 
 async fn metrics(State(context): State<Context>) -> String {
@@ -42,6 +51,11 @@ fn gauges(context: &Context) {
     let budget = context.node.budget();
     metrics::gauge!("watershed_budget_used_bytes").set(budget.used() as f64);
     metrics::gauge!("watershed_budget_max_bytes").set(budget.max() as f64);
+    let backlog = context.node.backlog();
+    metrics::gauge!("watershed_archive_backlog_bytes").set(backlog.used() as f64);
+    metrics::gauge!("watershed_archive_backlog_max_bytes").set(backlog.max() as f64);
+    let failing = backlog.failing().map_or(0.0, |failing| failing.since.elapsed().as_secs_f64());
+    metrics::gauge!("watershed_archive_failing_seconds").set(failing);
     let letters = context.node.dead_letter_count().map_or(f64::NAN, |letters| letters as f64);
     metrics::gauge!("watershed_dead_letters").set(letters);
     for shard in context.node.replicas() {

@@ -1,0 +1,197 @@
+//! Files into one, column by column: in memory are the compressed bytes of a few columns, and the decoded rows of one.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{ArrayRef, AsArray as _};
+use arrow::datatypes::{DataType, FieldRef, Float64Type};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use iceberg::arrow::schema_to_arrow_schema;
+use iceberg::io::FileWrite;
+use iceberg::spec::{DataFile, PartitionKey, PartitionSpecRef, Struct};
+use iceberg::table::Table;
+use iceberg::writer::file_writer::location_generator::{FileNameGenerator as _, LocationGenerator as _};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
+
+use super::column::{Column, Target};
+use super::files::Written;
+use super::live::LiveFile;
+use super::order::{Order, Part};
+use super::source::{Chunks, Source};
+use crate::data_file::Made;
+use crate::encoding::{self, GROUP_ROWS_MAX};
+use crate::{LakeError, schema};
+
+/// Files that are asked for bytes at once.
+const FETCHES: usize = 8;
+
+/// Files that become one.
+pub(crate) struct Rewrite<'a> {
+    table: &'a Table,
+    sources: Vec<Source>,
+    to: Target,
+    /// Most bytes of decoded rows; once more of compressed ones, or those of one column.
+    bytes_max: usize,
+}
+
+/// The file that they become.
+pub(crate) struct Rewritten {
+    pub(crate) file: DataFile,
+    /// Most bytes of decoded rows that were in memory at a time.
+    pub(crate) decoded_bytes_peak: usize,
+}
+
+impl<'a> Rewrite<'a> {
+    pub(crate) async fn open(table: &'a Table, files: &[LiveFile], bytes_max: usize) -> Result<Self, LakeError> {
+        let sources = stream::iter(files.iter().map(|file| Source::open(table, file).boxed()).collect::<Vec<_>>());
+        let sources = sources.buffered(FETCHES).try_collect().await?;
+        let to = Target::new(&Arc::new(schema_to_arrow_schema(table.metadata().current_schema())?))?;
+        Ok(Self { table, sources, to, bytes_max })
+    }
+
+    /// The common order of all rows.
+    pub(crate) async fn merged(&self) -> Result<Order, LakeError> {
+        let keys: Vec<i32> = schema::sort_order().fields.iter().map(|sort| sort.source_id).collect();
+        let chunks = self.fetch(&keys).await?;
+        Order::merged(&self.inputs(&chunks), &self.to, self.bytes_max)
+    }
+
+    /// Writes the rows in this order; no file when there are none.
+    pub(crate) async fn write(
+        &self,
+        order: &Order,
+        (spec, partition): (&PartitionSpecRef, Struct),
+        written: &Written,
+    ) -> Result<Option<Rewritten>, LakeError> {
+        let rows = order.rows();
+        if rows == 0 {
+            return Ok(None);
+        }
+        let schema = self.table.metadata().current_schema();
+        let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), partition.clone());
+        let path = written.generate_location(Some(&key), &written.names().generate_file_name());
+        let mut out = Out::new(self.table.file_io().new_output(&path)?.writer().await?);
+        let columns = Arc::new(schema_to_arrow_schema(schema)?);
+        let writer = ArrowWriter::try_new(out.buffer.clone(), columns, Some(encoding::settings(rows as u64)))?;
+        let (mut file, factory) = writer.into_serialized_writer()?;
+        let group_rows = usize::try_from(GROUP_ROWS_MAX).unwrap_or(usize::MAX);
+        for (number, part) in order.cut(self.sources.len(), group_rows).iter().enumerate() {
+            let mut writers = factory.create_column_writers(number)?.into_iter();
+            let mut group = file.next_row_group()?;
+            for columns in self.windows() {
+                let chunks = self.fetch(&columns.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await?;
+                for (column, writer) in columns.iter().zip(writers.by_ref()) {
+                    self.write_column(&chunks, column, part, (writer, &mut out))?.append_to_row_group(&mut group)?;
+                    out.send().await?;
+                }
+            }
+            group.close()?;
+        }
+        let footer = file.close()?;
+        let (bytes, nans, decoded_bytes_peak) = out.close().await?;
+        let file = Made { path, bytes, footer, nans }.listed(schema, (spec, partition))?;
+        Ok(Some(Rewritten { file, decoded_bytes_peak }))
+    }
+
+    /// Columns beside each other whose bytes are in memory together.
+    fn windows(&self) -> Vec<&[(i32, FieldRef)]> {
+        let fields = self.to.fields();
+        let (mut windows, mut from, mut bytes) = (Vec::new(), 0, 0);
+        for (at, (id, _)) in fields.iter().enumerate() {
+            let more: u64 = self.sources.iter().map(|source| source.column_bytes(*id)).sum();
+            if at > from && bytes + more > self.bytes_max as u64 {
+                windows.push(&fields[from..at]);
+                (from, bytes) = (at, 0);
+            }
+            bytes += more;
+        }
+        windows.push(&fields[from..]);
+        windows
+    }
+
+    async fn fetch(&self, ids: &[i32]) -> Result<Vec<Chunks>, LakeError> {
+        let asked: Vec<_> = self.sources.iter().map(|source| source.fetch(ids).boxed()).collect();
+        stream::iter(asked).buffered(FETCHES).try_collect().await
+    }
+
+    fn inputs<'b>(&'b self, chunks: &'b [Chunks]) -> Vec<(&'b Source, &'b Chunks)> {
+        self.sources.iter().zip(chunks).collect()
+    }
+
+    fn write_column(
+        &self,
+        chunks: &[Chunks],
+        column: &(i32, FieldRef),
+        part: &Part<'_>,
+        (mut writer, out): (ArrowColumnWriter, &mut Out),
+    ) -> Result<ArrowColumnChunk, LakeError> {
+        let (id, field) = column;
+        let mut values = Column::open(&self.inputs(chunks), column, part, self.bytes_max)?;
+        let mut nans = (field.data_type() == &DataType::Float64).then(|| out.nans.entry(*id).or_default());
+        while let Some(slice) = values.next()? {
+            if let Some(nans) = &mut nans {
+                **nans += nans_of(&slice);
+            }
+            for leaf in compute_leaves(field, &slice)? {
+                writer.write(&leaf)?;
+            }
+        }
+        out.decoded_bytes_peak = out.decoded_bytes_peak.max(values.decoded_bytes_peak());
+        Ok(writer.close()?)
+    }
+}
+
+fn nans_of(values: &ArrayRef) -> u64 {
+    let values = values.as_primitive::<Float64Type>().iter().flatten();
+    values.filter(|value| value.is_nan()).count() as u64
+}
+
+/// Where Parquet's writer puts its bytes until they are sent.
+#[derive(Clone, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The new file on its way into the store.
+struct Out {
+    buffer: Buffer,
+    file: Box<dyn FileWrite>,
+    bytes: u64,
+    nans: HashMap<i32, u64>,
+    decoded_bytes_peak: usize,
+}
+
+impl Out {
+    fn new(file: Box<dyn FileWrite>) -> Self {
+        Self { buffer: Buffer::default(), file, bytes: 0, nans: HashMap::new(), decoded_bytes_peak: 0 }
+    }
+
+    async fn send(&mut self) -> Result<(), LakeError> {
+        let bytes = self.buffer.take();
+        self.bytes += bytes.len() as u64;
+        Ok(self.file.write(bytes.into()).await?)
+    }
+
+    async fn close(mut self) -> Result<(u64, HashMap<i32, u64>, usize), LakeError> {
+        self.send().await?;
+        self.file.close().await?;
+        Ok((self.bytes, self.nans, self.decoded_bytes_peak))
+    }
+}
