@@ -3,8 +3,8 @@
 //! Must not know gRPC, SQL or any source format.
 
 mod archive;
-mod backlog;
 mod background;
+mod backlog;
 mod budget;
 mod control;
 mod gateway;

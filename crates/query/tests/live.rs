@@ -1,5 +1,8 @@
 //! Live queries against the same SQL over the same events after the fact, by DataFusion itself.
 
+#[path = "support/random.rs"]
+mod random;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,6 +12,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
+use random::Random;
 use watershed_query::{LiveLimits, LiveQuery, QueryError, Windows};
 use watershed_schema::arrow::ColumnsBuilder;
 use watershed_schema::{BatchBuilder, Column, EventBatch, Seq, ShardId, TenantId};
@@ -16,24 +20,14 @@ use watershed_schema::{BatchBuilder, Column, EventBatch, Seq, ShardId, TenantId}
 const SECOND_US: i64 = 1_000_000;
 const BEGIN_US: i64 = 1_760_000_000 * SECOND_US;
 
-/// Numbers that look drawn and are the same each time.
-struct Drawn(u64);
-
-impl Drawn {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % end
-    }
-}
-
 /// Events of a few services within a minute, out of order, some without a duration.
 fn events(seed: u64, count: u64) -> EventBatch {
-    let (mut drawn, mut batch) = (Drawn(seed), BatchBuilder::new(TenantId::default(), 0));
+    let (mut drawn, mut batch) = (Random(seed), BatchBuilder::new(TenantId::default(), 0));
     for n in 0..count {
         batch.row(None, |row| {
             row.str(Column::Id, &format!("{n}"));
             row.str(Column::Ns, "default");
-            row.str(Column::EventType, ["log", "trace"][drawn.below(2) as usize]);
+            row.str(Column::EventType, drawn.pick(&["log", "trace"]));
             row.str(Column::EventName, &format!("name {}", drawn.below(3)));
             row.int(Column::Timestamp, BEGIN_US + i64::try_from(drawn.below(60_000_000)).expect("small"));
             if drawn.below(5) > 0 {
@@ -42,7 +36,7 @@ fn events(seed: u64, count: u64) -> EventBatch {
             if drawn.below(4) > 0 {
                 row.float(Column::DurationMs, drawn.below(1_000) as f64);
             }
-            row.json(Column::Properties, &format!(r#"{{"plan":"{}"}}"#, ["free", "pro"][drawn.below(2) as usize]));
+            row.json(Column::Properties, &format!(r#"{{"plan":"{}"}}"#, drawn.pick(&["free", "pro"])));
         });
     }
     batch.finish().expect("rows")
@@ -109,10 +103,10 @@ async fn rows_are_those_of_the_same_sql_after_the_fact() {
             let events = events(seed, 2_000);
             let sql = format!("SELECT {selected} FROM events {rest}");
             let mut windows = windows(&sql, i64::from(every) * SECOND_US).await;
-            let mut drawn = Drawn(seed);
+            let mut drawn = Random(seed);
             let mut at = 0;
             while at < events.len() {
-                let to = (at + 1 + drawn.below(300) as usize).min(events.len());
+                let to = (at + 1 + usize::try_from(drawn.below(300)).expect("small")).min(events.len());
                 add(&mut windows, &events, at..to).unwrap_or_else(|error| panic!("{sql}: {error}"));
                 at = to;
             }

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn parts_say_what_is_before_them() {
-        let order = Order(vec![0, 1, 1 | LEFT_OUT, 1, 0 | LEFT_OUT, 0]);
+        let order = Order(vec![0, 1, 1 | LEFT_OUT, 1, LEFT_OUT, 0]);
         assert_eq!(order.rows(), 4);
         let parts = order.cut(2, 3);
         let told: Vec<_> = parts.iter().map(|part| (part.rows, part.before.clone(), part.order.len())).collect();

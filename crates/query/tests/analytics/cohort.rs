@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate};
 use watershed_schema::proto;
 
-use crate::world::{DAY_US, DAY0_US, Event, HOUR_US, LIMITS, Random, SHARDS, World, event, tenant, world};
+use crate::random::Random;
+use crate::world::{DAY_US, DAY0_US, Event, HOUR_US, LIMITS, SHARDS, World, event, tenant, world};
 
 fn step(event: &str) -> Option<proto::EventStep> {
     Some(proto::EventStep { event: event.to_owned(), filters: Vec::new() })

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use watershed_schema::proto;
 
 use crate::oracle::{self, Rules};
-use crate::world::{DAY0_US, Event, HOUR_US, LIMITS, MINUTE_US, Random, SHARDS, World, event, tenant, world};
+use crate::random::Random;
+use crate::world::{DAY0_US, Event, HOUR_US, LIMITS, MINUTE_US, SHARDS, World, event, tenant, world};
 
 fn steps(names: &[&str]) -> Vec<proto::EventStep> {
     names.iter().map(|name| proto::EventStep { event: (*name).to_owned(), filters: Vec::new() }).collect()

@@ -5,6 +5,8 @@ mod cohort;
 mod funnel;
 mod limits;
 mod oracle;
+#[path = "../support/random.rs"]
+mod random;
 mod sql;
 mod track;
 mod world;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use watershed_schema::proto;
 
 use crate::oracle::percentile;
-use crate::world::{DAY_US, DAY0_US, Event, HOUR_US, LIMITS, Random, SHARDS, World, event, tenant, world};
+use crate::random::Random;
+use crate::world::{DAY_US, DAY0_US, Event, HOUR_US, LIMITS, SHARDS, World, event, tenant, world};
 
 const VALUES: &[Option<&str>] = &[
     None,
