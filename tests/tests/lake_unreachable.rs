@@ -48,8 +48,7 @@ fn status(server: &Server) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_refuses_before_its_disk_is_full_and_goes_on_when_the_catalog_is_back() {
     let (mut world, dir) = (World::start().await, tempfile::tempdir().expect("a folder"));
-    let limit = LIMIT_BYTES.to_string();
-    let node = world.node(dir.path(), &[("WATERSHED_ARCHIVE_BACKLOG", &limit), ("WATERSHED_LAKE_COMPACTION", "false")]);
+    let node = world.node(dir.path(), &[("WATERSHED_ARCHIVE_BACKLOG", "256KiB"), ("WATERSHED_LAKE_COMPACTION", "false")]);
     let (client, exporter, mut taken) = (node.client().await, Exporter::connect(&node.grpc).await, 0);
     exporter.traces(spans(0, BATCH)).await.expect("acknowledged");
     taken += 1;
