@@ -19,7 +19,7 @@ pub use filter::{Filter, FilterError};
 pub(crate) use hub::Hub;
 
 use crate::shard::{ReadError, ShardHandle};
-use hub::Sleeper;
+use hub::{Place, Sleeper};
 
 /// Events that may be passed over in a sleep before the consumer is told.
 const PASSED_OVER_MAX: u64 = 10_000;
@@ -87,6 +87,8 @@ pub struct Subscriber {
     filter: Arc<Filter>,
     on_lag: OnLag,
     follows: VecDeque<Follow>,
+    /// Where it sleeps.
+    place: Option<Place>,
     /// What was passed over in a sleep.
     passed: VecDeque<Step>,
 }
@@ -107,7 +109,15 @@ impl Subscriber {
             let shard = shards.iter().find(|shard| shard.id() == cursor.shard)?.clone();
             Some(Follow { shard, next: cursor.next })
         };
-        Self { hub, tenant, filter, on_lag, follows: cursors.iter().filter_map(follow).collect(), passed: VecDeque::new() }
+        Self {
+            hub,
+            tenant,
+            filter,
+            on_lag,
+            follows: cursors.iter().filter_map(follow).collect(),
+            place: None,
+            passed: VecDeque::new(),
+        }
     }
 
     /// Waits for the next step. Dropped, it has taken nothing that is not read again.
@@ -140,10 +150,11 @@ impl Subscriber {
         let (wake, woken) = oneshot::channel();
         let cursors = self.follows.iter().map(|follow| Cursor { shard: follow.shard.id(), next: follow.next }).collect();
         let sleeper = Sleeper { tenant: self.tenant.clone(), filter: Arc::clone(&self.filter), cursors, wake };
-        let Some(_place) = self.hub.sleep(sleeper).await? else {
+        let place = self.place.get_or_insert_with(|| self.hub.place(self.tenant.clone()));
+        if !place.sleep(sleeper).await? {
             tokio::task::yield_now().await;
             return Ok(());
-        };
+        }
         let cursors = woken.await.map_err(|_gone| ReadError::Stopped)?;
         for cursor in cursors {
             self.move_on(&cursor);

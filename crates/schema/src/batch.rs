@@ -4,6 +4,7 @@ mod builder;
 mod identity;
 mod join;
 mod sealed;
+mod texts;
 
 use std::ops::Range;
 
@@ -11,6 +12,7 @@ use bytes::Bytes;
 
 pub use builder::{BatchBuilder, Shared};
 pub use sealed::OpenError;
+pub use texts::FILTERED;
 
 use crate::row::Row;
 use crate::wire::{Fields, Malformed, Raw};
@@ -27,6 +29,7 @@ pub struct EventBatch {
     body: Bytes,
     shared: Vec<Range<usize>>,
     rows: Vec<RowPlace>,
+    texts: texts::Texts,
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +74,7 @@ impl EventBatch {
     pub fn decode(tenant: TenantId, body: Bytes) -> Result<Self, BatchError> {
         let index = Index::of(&body)?;
         let header = builder::header_of(&tenant, &body, &index)?;
-        Ok(Self { tenant, header, body, shared: index.shared, rows: index.rows })
+        Ok(Self { tenant, header, body, shared: index.shared, rows: index.rows, texts: texts::Texts::default() })
     }
 
     /// Owner of the events.

@@ -1,18 +1,15 @@
 //! Which events a subscription wants.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
+use watershed_schema::batch::FILTERED;
 use watershed_schema::topic::{self, Pattern};
-use watershed_schema::wire::Malformed;
-use watershed_schema::{Column, EventType, Projection, Row, Value, proto};
+use watershed_schema::{Column, EventType, proto};
 
 const PATTERNS_MAX: usize = 1_000;
 const VALUES_MAX: usize = 1_000;
 
-/// What a filter looks at, in this order.
-pub(super) const COLUMNS: [Column; 5] =
-    [Column::EventType, Column::EventName, Column::ServiceName, Column::TraceId, Column::SessionId];
-/// Where the parts of [`Filter::any_of`] stand among [`COLUMNS`].
+/// Where the parts of [`Filter::any_of`] stand among [`FILTERED`].
 pub(super) const PLACES: [usize; 4] = [0, 2, 3, 4];
 
 /// A filter that cannot be used; names the field and the limit.
@@ -25,8 +22,7 @@ pub struct FilterError(String);
 pub struct Filter {
     pub(super) topics: Vec<Pattern>,
     /// Types, services, traces, sessions.
-    pub(super) any_of: [BTreeSet<String>; 4],
-    projection: Projection,
+    pub(super) any_of: [HashSet<String>; 4],
 }
 
 impl Filter {
@@ -47,48 +43,40 @@ impl Filter {
         let pattern = |text: &String| Pattern::parse(text).map_err(|error| FilterError(format!("filter.topics: {error}")));
         let topics = wanted.topics.iter().map(pattern).collect::<Result<_, _>>()?;
         let any_of = lists.map(|list| list.iter().cloned().collect());
-        Ok(Self { topics, any_of, projection: Projection::new(&COLUMNS) })
+        Ok(Self { topics, any_of })
     }
 
     /// Whether there is no condition.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.topics.is_empty() && self.any_of.iter().all(BTreeSet::is_empty)
+        self.topics.is_empty() && self.any_of.iter().all(HashSet::is_empty)
     }
 
     /// Lists of which one value each must be there, for who can leave out events early; not those that want an event without
     /// one, too.
-    pub fn lists(&self) -> impl Iterator<Item = (Column, &BTreeSet<String>)> {
-        let columns = PLACES.map(|place| COLUMNS[place]);
+    pub fn lists(&self) -> impl Iterator<Item = (Column, &HashSet<String>)> {
+        let columns = PLACES.map(|place| FILTERED[place]);
         columns.into_iter().zip(&self.any_of).filter(|(_, any)| !any.is_empty() && !any.contains(""))
     }
 
-    /// Whether it wants this event; `values` is room that is used again.
-    ///
-    /// # Errors
-    /// [`Malformed`] when the row is not what the writer wrote.
-    pub fn matches<'a>(&self, row: &Row<'a>, values: &mut Vec<Option<Value<'a>>>) -> Result<bool, Malformed> {
-        row.project(&self.projection, values)?;
-        if !self.lists_match(values) || self.topics.is_empty() {
-            return Ok(self.lists_match(values));
-        }
-        let topic = topic_of(values);
-        Ok(self.topics.iter().any(|pattern| pattern.matches(&topic)))
+    /// Whether it wants an event with these texts, by place in [`FILTERED`].
+    #[must_use]
+    pub fn wants<'a>(&self, text: impl Fn(usize) -> &'a str) -> bool {
+        self.lists_want(&text) && (self.topics.is_empty() || self.topics_want(&topic_of(&text)))
     }
 
-    /// Whether it wants an event with these values of [`COLUMNS`], as far as they are no topic.
-    pub(super) fn lists_match(&self, values: &[Option<Value<'_>>]) -> bool {
-        self.any_of.iter().zip(PLACES).all(|(any, place)| any.is_empty() || any.contains(text(values, place)))
+    pub(super) fn topics_want(&self, topic: &str) -> bool {
+        self.topics.iter().any(|pattern| pattern.matches(topic))
+    }
+
+    /// As far as they are no topic.
+    pub(super) fn lists_want<'a>(&self, text: impl Fn(usize) -> &'a str) -> bool {
+        self.any_of.iter().zip(PLACES).all(|(any, place)| any.is_empty() || any.contains(text(place)))
     }
 }
 
-/// The text at a place of [`COLUMNS`].
-pub(super) fn text<'a>(values: &[Option<Value<'a>>], place: usize) -> &'a str {
-    values[place].and_then(Value::as_str).unwrap_or("")
-}
-
-pub(super) fn topic_of(values: &[Option<Value<'_>>]) -> String {
-    topic::of(text(values, 0), text(values, 1))
+pub(super) fn topic_of<'a>(text: impl Fn(usize) -> &'a str) -> String {
+    topic::of(text(0), text(1))
 }
 
 fn check(field: &str, count: usize, max: usize) -> Result<(), FilterError> {

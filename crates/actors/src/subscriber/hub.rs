@@ -35,7 +35,7 @@ pub(super) enum Message {
     /// Sleep under a number; `false` when a shard has been read beyond the stream's cursor: it has to read on first.
     Sleep(u64, Sleeper, RpcReplyPort<bool>),
     /// Its client went.
-    Leave(u64),
+    Leave(u64, TenantId),
     /// What came in a shard, or nothing; the answer is where to read on, none when nobody sleeps there any more.
     Came(ShardId, Option<Result<Page, ReadError>>, RpcReplyPort<Option<Seq>>),
 }
@@ -64,15 +64,17 @@ pub(crate) struct Hub {
     ids: Arc<AtomicU64>,
 }
 
-/// A place among the sleepers; who drops it leaves.
+/// A stream's place in the index, also while it is awake: one with many values would be filed anew for each sleep. Who drops
+/// it leaves.
 pub(super) struct Place {
     hub: Hub,
     id: u64,
+    tenant: TenantId,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        drop(self.hub.actor.cast(Message::Leave(self.id)));
+        drop(self.hub.actor.cast(Message::Leave(self.id, self.tenant.clone())));
     }
 }
 
@@ -82,16 +84,20 @@ impl Hub {
         Ok(Self { actor: HubActor::spawn_linked(None, HubActor, state, supervisor).await?.0, ids: Arc::default() })
     }
 
-    /// `None` when the stream has to read on first.
-    pub(super) async fn sleep(&self, sleeper: Sleeper) -> Result<Option<Place>, ReadError> {
-        // There before it is asked for: who stops waiting for the answer leaves, too.
-        let place = Place { hub: self.clone(), id: self.ids.fetch_add(1, Ordering::Relaxed) };
-        let sleeps = called(self.actor.call(|reply| Message::Sleep(place.id, sleeper, reply), None).await)?;
-        Ok(sleeps.then_some(place))
+    /// A place for a stream that will sleep, now and then.
+    pub(super) fn place(&self, tenant: TenantId) -> Place {
+        Place { hub: self.clone(), id: self.ids.fetch_add(1, Ordering::Relaxed), tenant }
     }
 
     pub(crate) async fn stop(&self) {
         crate::supervisor::join(&self.actor).await;
+    }
+}
+
+impl Place {
+    /// `false` when the stream has to read on first.
+    pub(super) async fn sleep(&self, sleeper: Sleeper) -> Result<bool, ReadError> {
+        called(self.hub.actor.call(|reply| Message::Sleep(self.id, sleeper, reply), None).await)
     }
 }
 
@@ -114,7 +120,7 @@ impl Actor for HubActor {
     async fn handle(&self, me: ActorRef<Message>, message: Message, state: &mut State) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Sleep(id, sleeper, reply) => drop(reply.send(state.sleep(id, sleeper, &me))),
-            Message::Leave(id) => drop(state.take(id)),
+            Message::Leave(id, tenant) => state.leave(id, &tenant),
             Message::Came(shard, page, reply) => drop(reply.send(state.came(shard, page))),
         }
         Ok(())
@@ -127,6 +133,7 @@ impl State {
         if sleeper.cursors.iter().any(is_behind) {
             return false;
         }
+        self.take(id);
         for cursor in &sleeper.cursors {
             self.watch(cursor, me);
         }
@@ -144,18 +151,21 @@ impl State {
         }
     }
 
-    /// Takes a sleeper out.
+    fn leave(&mut self, id: u64, tenant: &TenantId) {
+        self.take(id);
+        let Some(index) = self.tenants.get_mut(tenant) else { return };
+        index.remove(id);
+        if index.is_empty() {
+            self.tenants.remove(tenant);
+        }
+    }
+
+    /// Takes a sleeper out; it stays in the index.
     fn take(&mut self, id: u64) -> Option<Sleeper> {
         let sleeper = self.sleepers.remove(&id)?;
         for cursor in &sleeper.cursors {
             if let Some(watched) = self.watched.get_mut(&cursor.shard) {
                 watched.sleepers -= 1;
-            }
-        }
-        if let Some(index) = self.tenants.get_mut(&sleeper.tenant) {
-            index.remove(id);
-            if index.is_empty() {
-                self.tenants.remove(&sleeper.tenant);
             }
         }
         Some(sleeper)
@@ -190,7 +200,7 @@ impl State {
 
     /// Wakes who wants one of a batch's events from `at` on.
     fn held_against(&mut self, shard: ShardId, at: Seq, first: Seq, batch: &EventBatch) {
-        let (mut values, mut found) = (Vec::new(), Vec::new());
+        let mut found = Vec::new();
         for index in 0..batch.len() {
             let seq = Seq(first.0 + index as u64);
             let Some(filters) = self.tenants.get(batch.tenant()) else { return };
@@ -198,7 +208,7 @@ impl State {
                 continue;
             }
             // A row that cannot be read is every stream's trouble: each says so to its client.
-            if filters.find(&batch.row(index), &mut values, &mut found).is_err() {
+            if filters.find(batch, index, &mut found).is_err() {
                 return self.wake_all(shard, |_| true);
             }
             for id in found.drain(..) {

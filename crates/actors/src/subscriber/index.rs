@@ -4,21 +4,20 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use watershed_schema::EventBatch;
 use watershed_schema::topic::Trie;
 use watershed_schema::wire::Malformed;
-use watershed_schema::{Projection, Row, Value};
 
-use super::filter::{self, COLUMNS, Filter, PLACES};
+use super::filter::{Filter, PLACES, topic_of};
 
 /// A filter is filed under one of its parts, the one that fewest events have: trace, session, topic, service, type.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Index {
     filters: HashMap<u64, Arc<Filter>>,
     topics: Trie<u64>,
     /// Types, services, traces, sessions, like [`Filter::any_of`].
     values: [HashMap<Box<str>, Vec<u64>>; 4],
     everything: Vec<u64>,
-    projection: Projection,
 }
 
 /// Where a filter is filed.
@@ -29,29 +28,20 @@ enum Part {
     Everything,
 }
 
-impl Default for Index {
-    fn default() -> Self {
-        Self {
-            filters: HashMap::new(),
-            topics: Trie::default(),
-            values: Default::default(),
-            everything: Vec::new(),
-            projection: Projection::new(&COLUMNS),
-        }
-    }
-}
-
 impl Index {
     pub(super) fn is_empty(&self) -> bool {
         self.filters.is_empty()
     }
 
+    /// Once is as good as often.
     pub(super) fn insert(&mut self, id: u64, filter: Arc<Filter>) {
+        if self.filters.contains_key(&id) {
+            return;
+        }
         match part(&filter) {
             Part::Values(which) => {
-                for value in &filter.any_of[which] {
-                    self.values[which].entry(value.as_str().into()).or_default().push(id);
-                }
+                let by_value = &mut self.values[which];
+                filter.any_of[which].iter().for_each(|value| by_value.entry(value.as_str().into()).or_default().push(id));
             }
             Part::Topics => filter.topics.iter().for_each(|pattern| self.topics.insert(pattern, id)),
             Part::Everything => self.everything.push(id),
@@ -68,24 +58,19 @@ impl Index {
         }
     }
 
-    /// Adds the streams that want this event, each once.
-    pub(super) fn find<'a>(
-        &self,
-        row: &Row<'a>,
-        values: &mut Vec<Option<Value<'a>>>,
-        found: &mut Vec<u64>,
-    ) -> Result<(), Malformed> {
+    /// The streams that want an event of a batch, each once.
+    pub(super) fn find(&self, batch: &EventBatch, row: usize, found: &mut Vec<u64>) -> Result<(), Malformed> {
         found.clear();
         found.extend(&self.everything);
         if self.everything.len() == self.filters.len() {
             return Ok(());
         }
-        row.project(&self.projection, values)?;
+        let text = batch.texts(row)?;
         for (by_value, place) in self.values.iter().zip(PLACES) {
-            found.extend(by_value.get(filter::text(values, place)).into_iter().flatten());
+            found.extend(by_value.get(text(place)).into_iter().flatten());
         }
         if !self.topics.is_empty() {
-            self.topics.find(&filter::topic_of(values), found);
+            self.topics.find(&topic_of(text), found);
         }
         found.sort_unstable();
         found.dedup();
@@ -93,12 +78,9 @@ impl Index {
         let topic = std::cell::OnceCell::new();
         found.retain(|id| {
             let wants = |filter: &Arc<Filter>| {
-                let topics_match = || {
-                    let topic = topic.get_or_init(|| filter::topic_of(values));
-                    filter.topics.iter().any(|pattern| pattern.matches(topic))
-                };
+                let topics_want = || filter.topics_want(topic.get_or_init(|| topic_of(text)));
                 let is_sure = matches!(part(filter), Part::Topics) || filter.topics.is_empty();
-                filter.lists_match(values) && (is_sure || topics_match())
+                filter.lists_want(text) && (is_sure || topics_want())
             };
             self.filters.get(id).is_some_and(wants)
         });
@@ -129,6 +111,7 @@ fn forget<S: BuildHasher>(by_value: &mut HashMap<Box<str>, Vec<u64>, S>, value: 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use watershed_schema::batch::FILTERED;
     use watershed_schema::{BatchBuilder, Column, TenantId, proto};
 
     use super::*;
@@ -172,16 +155,16 @@ mod tests {
             let mut builder = BatchBuilder::new(TenantId::default(), 1_024);
             for event in &events {
                 builder.row(None, |row| {
-                    COLUMNS.iter().zip(event).filter(|(_, text)| !text.is_empty()).for_each(|(column, text)| row.str(*column, text));
+                    FILTERED.iter().zip(event).filter(|(_, text)| !text.is_empty()).for_each(|(column, text)| row.str(*column, text));
                     row.str(Column::Id, "x");
                     row.int(Column::Timestamp, 1);
                 });
             }
             let batch = builder.finish().unwrap();
-            let (mut values, mut found) = (Vec::new(), Vec::new());
-            for row in batch.rows() {
-                index.find(&row, &mut values, &mut found).unwrap();
-                let takes = |id: &usize| !gone.contains(id) && filters[*id].matches(&row, &mut Vec::new()).unwrap();
+            let mut found = Vec::new();
+            for row in 0..batch.len() {
+                index.find(&batch, row, &mut found).unwrap();
+                let takes = |id: &usize| !gone.contains(id) && filters[*id].wants(batch.texts(row).unwrap());
                 let expected: Vec<_> = (0..filters.len()).filter(takes).map(|id| id as u64).collect();
                 prop_assert_eq!(&found, &expected);
             }

@@ -54,9 +54,9 @@ impl Wanted {
     fn filtered(&self, from: u64, to: u64, batch: &EventBatch) -> Result<Vec<usize>, Refusal> {
         let damaged = |error: Malformed| Refusal::Internal(format!("row in the log: {error}"));
         let inside = |index: &usize| (from..to).contains(&(*index as u64));
-        let (mut values, mut wanted) = (Vec::new(), Vec::new());
+        let mut wanted = Vec::new();
         for index in (0..batch.len()).filter(inside) {
-            if self.filter.is_everything() || self.filter.matches(&batch.row(index), &mut values).map_err(damaged)? {
+            if self.filter.is_everything() || self.filter.wants(batch.texts(index).map_err(damaged)?) {
                 wanted.push(index);
             }
         }

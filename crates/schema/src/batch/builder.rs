@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::texts::Texts;
 use super::{BatchError, EventBatch, Index, RowPlace};
 use crate::row::Projection;
 use crate::writer::{EventWriter, Facts, SHARED_FIELD};
@@ -142,6 +143,7 @@ impl BatchBuilder {
             body: Bytes::from(self.body),
             shared: self.index.shared,
             rows: self.index.rows,
+            texts: Texts::default(),
         })
     }
 }

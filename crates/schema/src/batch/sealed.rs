@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::texts::Texts;
 use super::{EventBatch, Index};
 use crate::wire::Malformed;
 use crate::{TenantId, limits, proto};
@@ -57,6 +58,6 @@ impl EventBatch {
             return Err(OpenError::Rows { said: header.rows, has: index.rows.len() });
         }
         let tenant = TenantId::new(&header.tenant)?;
-        Ok(Self { tenant, header, body: Bytes::from(body), shared: index.shared, rows: index.rows })
+        Ok(Self { tenant, header, body: Bytes::from(body), shared: index.shared, rows: index.rows, texts: Texts::default() })
     }
 }
