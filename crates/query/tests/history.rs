@@ -54,15 +54,19 @@ fn expected(seqs: impl Iterator<Item = u64>) -> Vec<(u64, String)> {
     seqs.map(|seq| (seq, id(seq))).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_come_in_order_each_once_before_and_after_compaction() {
-    let cold = Cold::new().await;
+/// Files of one hour, so that they can become one.
+async fn fill_one_hour(cold: &Cold) {
     for file in 0..FILES {
         let (from, to) = (1 + file * ROWS, 1 + (file + 1) * ROWS);
-        // All of one hour, so that they can become one file.
         let files = cold.lake.write(&cold::rows((from, to), 5), Epoch(1)).await.expect("writes");
         cold.commit(vec![StagedRange { shard: SHARD, from_seq: Seq(from), to_seq: Seq(to), files }]).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_come_in_order_each_once_before_and_after_compaction() {
+    let cold = Cold::new().await;
+    fill_one_hour(&cold).await;
     let engine = cold.engine();
     assert_eq!(told(&mut history(&engine, all()).await, Seq::FIRST).await, expected(1..END));
     let some = ShardRows { from: Seq(321), to: Seq(1_234), ..all() };
@@ -123,11 +127,7 @@ async fn what_is_another_tenants_lies_between_and_is_not_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_reads_on_when_the_files_it_knew_are_merged_and_gone() {
     let cold = Cold::new().await;
-    for file in 0..FILES {
-        let (from, to) = (1 + file * ROWS, 1 + (file + 1) * ROWS);
-        let files = cold.lake.write(&cold::rows((from, to), 5), Epoch(1)).await.expect("writes");
-        cold.commit(vec![StagedRange { shard: SHARD, from_seq: Seq(from), to_seq: Seq(to), files }]).await;
-    }
+    fill_one_hour(&cold).await;
     let engine = cold.engine();
     // It knows the files, and has read none.
     let mut reading = history(&engine, all()).await;
