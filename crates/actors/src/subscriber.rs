@@ -151,7 +151,7 @@ impl Subscriber {
         let cursors = self.follows.iter().map(|follow| Cursor { shard: follow.shard.id(), next: follow.next }).collect();
         let sleeper = Sleeper { tenant: self.tenant.clone(), filter: Arc::clone(&self.filter), cursors, wake };
         let place = self.place.get_or_insert_with(|| self.hub.place(self.tenant.clone()));
-        if !place.sleep(sleeper).await? {
+        if !Box::pin(place.sleep(sleeper)).await? {
             tokio::task::yield_now().await;
             return Ok(());
         }
@@ -183,7 +183,8 @@ impl Follow {
         }
         let step = match on_lag {
             OnLag::Drop { events } if tail.0 - from.0 > events => Step::Gap { shard, from, to: tail },
-            OnLag::CatchUp | OnLag::Drop { .. } => self.read(tenant).await?,
+            // In a box, as going to sleep is: a stream that sleeps should not hold room for what it did before.
+            OnLag::CatchUp | OnLag::Drop { .. } => Box::pin(self.read(tenant)).await?,
         };
         self.next = match &step {
             Step::Events { to, .. } | Step::Trimmed { to, .. } | Step::Gap { to, .. } => *to,

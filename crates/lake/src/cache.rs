@@ -13,7 +13,7 @@ use parquet::file::metadata::ParquetMetaData;
 /// Bytes when nothing else is said.
 pub const CACHE_BYTES_DEFAULT: usize = 64 << 20;
 
-/// Of all bytes: a quarter for metadata, a quarter for footers, the rest for filters.
+/// Of all bytes: a quarter for metadata, a quarter for footers, a part of that for tenants, the rest for filters.
 const SHARE: u64 = 4;
 /// Beside the value: key, lists, counters.
 const ENTRY_BYTES: usize = 128;
@@ -27,6 +27,8 @@ pub(crate) struct Cache {
     pub(crate) metadata: Kept<String, Bytes>,
     pub(crate) footers: Kept<String, Arc<ParquetMetaData>>,
     pub(crate) filters: Kept<(String, &'static str), Arc<Filters>>,
+    /// Of files whose footer was read: whose all of its rows are, if they are one tenant's. Small, so it outlives the footer.
+    pub(crate) owners: Kept<String, Option<Arc<str>>>,
 }
 
 impl Default for Cache {
@@ -40,13 +42,16 @@ impl Cache {
     pub(crate) fn new(bytes_max: usize) -> Self {
         let bytes_max = bytes_max as u64;
         let quarter = bytes_max / SHARE;
+        let part = quarter / SHARE;
         let metadata = Kept::builder().weigher(|path: &String, bytes: &Bytes| weight(path, bytes.len()));
         let footers = Kept::builder().weigher(|path: &String, footer: &Arc<ParquetMetaData>| weight(path, footer.memory_size()));
         let filters = Kept::builder().weigher(|(path, _): &(String, &str), of: &Arc<Filters>| weight(path, bytes_of(of)));
+        let owners = Kept::builder().weigher(|path: &String, of: &Option<Arc<str>>| weight(path, of.as_ref().map_or(0, |of| of.len())));
         Self {
             metadata: metadata.max_capacity(quarter).build(),
             footers: footers.max_capacity(quarter).build(),
-            filters: filters.max_capacity(bytes_max - 2 * quarter).build(),
+            filters: filters.max_capacity(bytes_max - 2 * quarter - part).build(),
+            owners: owners.max_capacity(part).build(),
         }
     }
 
@@ -56,7 +61,9 @@ impl Cache {
         self.metadata.run_pending_tasks().await;
         self.footers.run_pending_tasks().await;
         self.filters.run_pending_tasks().await;
-        self.metadata.weighted_size() + self.footers.weighted_size() + self.filters.weighted_size()
+        self.owners.run_pending_tasks().await;
+        let metadata = self.metadata.weighted_size() + self.footers.weighted_size();
+        metadata + self.filters.weighted_size() + self.owners.weighted_size()
     }
 }
 

@@ -3,6 +3,8 @@
 mod by_seq;
 mod parquet;
 
+use std::sync::Arc;
+
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::expr::{Predicate, Reference};
 use iceberg::scan::FileScanTask;
@@ -49,6 +51,8 @@ pub struct FileToRead {
     pub size: u64,
     /// Rows.
     pub rows: u64,
+    /// Whose all of them are, if they are one tenant's and the file was opened before.
+    pub owner: Option<Arc<str>>,
 }
 
 /// A snapshot of the table; later commits do not change it.
@@ -94,6 +98,9 @@ impl Pinned {
         let tasks: Vec<FileScanTask> = scan.plan_files().await?.try_collect().await?;
         let files: Vec<_> = tasks.into_iter().map(file).collect();
         let mut files = self.by_bloom_filters(files, &filter.ids).await?;
+        for file in &mut files {
+            file.owner = self.owner(&file.path).await;
+        }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
     }
@@ -135,5 +142,5 @@ fn predicate(filter: &FileFilter) -> Predicate {
 
 fn file(task: FileScanTask) -> FileToRead {
     let rows = task.record_count.unwrap_or_default();
-    FileToRead { path: task.data_file_path, size: task.file_size_in_bytes, rows }
+    FileToRead { path: task.data_file_path, size: task.file_size_in_bytes, rows, owner: None }
 }

@@ -108,15 +108,17 @@ impl Stream {
     /// The messages, each with the token behind it; ends with a refusal, when the node drains with `Unavailable`.
     pub(crate) fn messages(self, drain: Drain) -> impl FuturesStream<Item = Result<Message, Refusal>> + Send + 'static {
         let first = Message { told: Told::Subscribed { shards: self.cursors.len() }, token: self.token() };
-        let rest = stream::unfold(Some((self, drain)), |state| async move {
-            let (mut stream, drain) = state?;
+        // In a box: what is moved into a future lies in it twice, and there are as many as there are streams that sleep.
+        let rest = stream::unfold(Some(Box::new((self, drain))), |open| async move {
+            let mut open = open?;
+            let (stream, drain) = &mut *open;
             let next = tokio::select! {
                 biased;
                 () = drain.begun() => Err(Refusal::Unavailable("the node is draining, resume elsewhere".to_owned())),
                 next = stream.next() => next,
             };
             match next {
-                Ok(message) => Some((Ok(message), Some((stream, drain)))),
+                Ok(message) => Some((Ok(message), Some(open))),
                 Err(refusal) => Some((Err(refusal), None)),
             }
         });
@@ -190,10 +192,10 @@ impl Stream {
         if let Some(step) = self.waiting.take() {
             return Ok(step);
         }
-        match self.history.next().await? {
-            Some(step) => Ok(step),
-            None => self.subscriber.next().await.map_err(|error| Refusal::Unavailable(error.to_string())),
+        if let Some(step) = self.history.next().await? {
+            return Ok(step);
         }
+        self.subscriber.next().await.map_err(|error| Refusal::Unavailable(error.to_string()))
     }
 
     /// Everything since the last message about the shard, up to `to`.

@@ -14,6 +14,7 @@ use datafusion::logical_expr::{Expr, Operator, utils::conjunction};
 use datafusion::physical_expr::expressions::{BinaryExpr, Column as Place, Literal};
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use object_store::{ObjectMeta, ObjectStore};
 use watershed_lake::{FileFilter, FileToRead, Pinned};
@@ -24,6 +25,15 @@ use crate::QueryError;
 use crate::lake_files::{LakeFiles, Location};
 use crate::predicates::Predicates;
 use crate::table::TIER;
+
+/// Whose rows are in a file.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// The tenant's alone: reading and comparing who they belong to is a fifth of what counting them costs.
+    Mine,
+    /// Perhaps others', too.
+    Mixed,
+}
 
 /// A scan of a pinned snapshot.
 pub(crate) struct Scan<'a> {
@@ -51,10 +61,30 @@ impl Scan<'_> {
             return Ok(None);
         }
         let store = self.store(state, &files[0].path)?;
-        let files: Vec<_> = files.into_iter().map(|file| self.partitioned(file)).collect::<Result<_, QueryError>>()?;
-        let planned = self.read(state, (store, files), filters).and_then(|rows| self.of_tenant(rows));
-        let planned = planned.and_then(|rows| self.project(rows));
-        planned.map(Some).map_err(|error| QueryError::of(error, 0))
+        let (mine, mixed): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.owner.as_deref() == Some(self.tenant.as_str()));
+        let mut parts = Vec::new();
+        for (files, whose) in [(mine, Whose::Mine), (mixed, Whose::Mixed)] {
+            let files = files.into_iter().map(|file| self.partitioned(file)).collect::<Result<Vec<_>, QueryError>>()?;
+            if !files.is_empty() {
+                let planned = self.part(state, (store.clone(), files), filters, whose);
+                parts.push(planned.map_err(|error| QueryError::of(error, 0))?);
+            }
+        }
+        if parts.len() == 1 { Ok(parts.pop()) } else { UnionExec::try_new(parts).map(Some).map_err(|error| QueryError::of(error, 0)) }
+    }
+
+    fn part(
+        &self,
+        state: &dyn Session,
+        files: (Store, Vec<PartitionedFile>),
+        filters: &[Expr],
+        whose: Whose,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows = self.read(state, files, filters, whose)?;
+        self.project(match whose {
+            Whose::Mine => rows,
+            Whose::Mixed => self.of_tenant(rows)?,
+        })
     }
 
     /// Makes the store of this file known to the query; all files of a table are in one.
@@ -83,12 +113,13 @@ impl Scan<'_> {
         FileFilter { from_us: *from_us, to_us: *to_us, event_types, tenant, ids: ids.clone() }
     }
 
-    /// Wanted columns and `ns`.
+    /// Wanted columns, and `ns` where it has to be looked at.
     fn read(
         &self,
         state: &dyn Session,
         ((url, store), files): (Store, Vec<PartitionedFile>),
         filters: &[Expr],
+        whose: Whose,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all = schema_of(Column::ALL);
         let opened = LakeFiles { pinned: self.pinned.clone(), store };
@@ -104,16 +135,16 @@ impl Scan<'_> {
         let groups = grouped(files, state.config().target_partitions());
         let config = FileScanConfigBuilder::new(url, Arc::new(source))
             .with_file_groups(groups)
-            .with_projection_indices(Some(self.indices(&all)?))?
+            .with_projection_indices(Some(self.indices(&all, whose)?))?
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
 
-    fn indices(&self, all: &Schema) -> Result<Vec<usize>> {
+    fn indices(&self, all: &Schema, whose: Whose) -> Result<Vec<usize>> {
         let wanted = self.schema.fields().iter().map(|field| field.name().as_str()).filter(|name| *name != TIER);
         let mut indices = wanted.map(|name| all.index_of(name)).collect::<Result<Vec<_>, _>>()?;
         let ns = all.index_of(Column::Ns.name())?;
-        if !indices.contains(&ns) {
+        if matches!(whose, Whose::Mixed) && !indices.contains(&ns) {
             indices.push(ns);
         }
         Ok(indices)

@@ -59,7 +59,7 @@ impl ShardRows {
 
 fn of_shard(file: FileInfo) -> FileOfShard {
     let (from, to) = file.seqs.map_or((Seq::FIRST, Seq(u64::MAX)), |(first, last)| (number(first), Seq(number(last).0 + 1)));
-    FileOfShard { file: FileToRead { path: file.path, size: file.bytes, rows: file.rows }, from, to }
+    FileOfShard { file: FileToRead { path: file.path, size: file.bytes, rows: file.rows, owner: None }, from, to }
 }
 
 fn number(seq: i64) -> Seq {

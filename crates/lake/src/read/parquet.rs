@@ -11,6 +11,7 @@ use parquet::arrow::async_reader::MetadataFetch;
 use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::statistics::Statistics;
 use watershed_schema::Column;
 
 use super::Pinned;
@@ -32,7 +33,13 @@ impl Pinned {
         }
         let footer = Arc::new(footer(&mut self.open(path, size).await?, size, PageIndexPolicy::Optional).await?);
         kept.insert(path.to_owned(), Arc::clone(&footer)).await;
+        self.files.cache().owners.insert(path.to_owned(), owner(&footer)).await;
         Ok(footer)
+    }
+
+    /// Whose all rows of a file are, if they are one tenant's and that is known without opening it.
+    pub(super) async fn owner(&self, path: &str) -> Option<Arc<str>> {
+        self.files.cache().owners.get(path).await.flatten()
     }
 
     async fn open(&self, path: &str, size: u64) -> Result<Ranges, LakeError> {
@@ -62,6 +69,21 @@ impl Pinned {
         kept.insert(key, Arc::clone(&filters)).await;
         Ok(filters)
     }
+}
+
+/// The tenant of all rows, by bounds that are whole: a writer may cut long ones off.
+fn owner(footer: &ParquetMetaData) -> Option<Arc<str>> {
+    let named = |chunk: &&ColumnChunkMetaData| chunk.column_path().string() == Column::Ns.name();
+    let mut owners = footer.row_groups().iter().map(|group| sole_value(group.columns().iter().find(named)?));
+    let first = owners.next()??;
+    owners.all(|other| other == Some(first)).then(|| first.into())
+}
+
+fn sole_value(chunk: &ColumnChunkMetaData) -> Option<&str> {
+    let Statistics::ByteArray(of) = chunk.statistics()? else { return None };
+    let is_whole = of.min_is_exact() && of.max_is_exact() && of.null_count_opt() == Some(0);
+    let (min, max) = (of.min_opt()?, of.max_opt()?);
+    if is_whole && min == max { min.as_utf8().ok() } else { None }
 }
 
 async fn footer(file: &mut Ranges, size: u64, pages: PageIndexPolicy) -> Result<ParquetMetaData, LakeError> {

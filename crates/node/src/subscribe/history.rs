@@ -14,7 +14,8 @@ pub(super) struct PastTheHotTier {
     engine: Engine,
     tenant: TenantId,
     any_of: Vec<(Column, Vec<String>)>,
-    reading: Option<Reading>,
+    /// In a box, as its futures are: most streams never read here.
+    reading: Option<Box<Reading>>,
 }
 
 /// A shard that is read up to `to`, where its hot tier goes on.
@@ -34,8 +35,8 @@ impl PastTheHotTier {
     /// Reads `[from, to)` of a shard next.
     pub(super) async fn begin(&mut self, shard: ShardId, from: Seq, to: Seq) -> Result<(), Refusal> {
         let rows = ShardRows { tenant: self.tenant.clone(), shard, from, to, from_us: None };
-        let history = self.engine.history(rows, self.any_of.clone()).await?;
-        self.reading = Some(Reading { shard, from, to, history });
+        let history = Box::pin(self.engine.history(rows, self.any_of.clone())).await?;
+        self.reading = Some(Box::new(Reading { shard, from, to, history }));
         Ok(())
     }
 
@@ -46,10 +47,11 @@ impl PastTheHotTier {
 
     /// The next step of what is read; `None` when the hot tier goes on. What the lake does not have, either, is a gap.
     pub(super) async fn next(&mut self) -> Result<Option<Step>, Refusal> {
-        let Some(Reading { shard, from, to, history }) = &mut self.reading else { return Ok(None) };
+        let Some(reading) = &mut self.reading else { return Ok(None) };
+        let Reading { shard, from, to, history } = &mut **reading;
         let shard = *shard;
         if let Some(step) = match history {
-            Some(history) => history.next().await?,
+            Some(history) => Box::pin(history.next()).await?,
             None => None,
         } {
             *from = step.to;
