@@ -71,6 +71,6 @@ fn range((shard, staged): (ShardId, StagedFiles)) -> StagedRange {
         shard,
         from_seq: staged.from_seq,
         to_seq: staged.to_seq,
-        files: staged.files.into_iter().map(StagedFile).collect(),
+        files: staged.files.iter().cloned().map(StagedFile).collect(),
     }
 }

@@ -41,7 +41,7 @@ impl Archiver {
             done => done?,
         };
         self.refused.remove(&shard);
-        Ok(StagedFiles { from_seq, to_seq, files })
+        Ok(StagedFiles { from_seq, to_seq, files: files.into() })
     }
 }
 

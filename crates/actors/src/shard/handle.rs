@@ -36,8 +36,8 @@ pub(crate) struct ShardSettings {
 pub(crate) struct StagedFiles {
     pub(crate) from_seq: Seq,
     pub(crate) to_seq: Seq,
-    /// In the lake's own form.
-    pub(crate) files: Vec<String>,
+    /// In the lake's own form, tens of kilobytes each. Shared: every mark of the past holds what was staged then.
+    pub(crate) files: Arc<[String]>,
 }
 
 /// A committed append.
@@ -62,7 +62,8 @@ pub struct Page {
 #[derive(Clone)]
 pub struct ShardHandle {
     id: ShardId,
-    route: Route,
+    /// Shared: every stream has a handle for each of its shards.
+    route: Arc<Route>,
     mirror: Arc<Mirror>,
 }
 
@@ -74,7 +75,7 @@ impl std::fmt::Debug for ShardHandle {
 
 impl ShardHandle {
     pub(crate) fn new(id: ShardId, route: Route) -> Self {
-        Self { id, route, mirror: Mirror::new() }
+        Self { id, route: Arc::new(route), mirror: Mirror::new() }
     }
 
     /// Its number.
@@ -310,10 +311,11 @@ pub(crate) async fn propose(route: &Route, kind: EntryKind, payload: Bytes) -> R
 
 impl StagedFiles {
     pub(crate) fn to_proto(&self) -> proto::Staged {
-        proto::Staged { from_seq_inclusive: self.from_seq.0, to_seq_exclusive: self.to_seq.0, files: self.files.clone() }
+        proto::Staged { from_seq_inclusive: self.from_seq.0, to_seq_exclusive: self.to_seq.0, files: self.files.to_vec() }
     }
 
     pub(crate) fn from_proto(staged: &proto::Staged) -> Self {
-        Self { from_seq: Seq(staged.from_seq_inclusive), to_seq: Seq(staged.to_seq_exclusive), files: staged.files.clone() }
+        let files = staged.files.as_slice().into();
+        Self { from_seq: Seq(staged.from_seq_inclusive), to_seq: Seq(staged.to_seq_exclusive), files }
     }
 }

@@ -20,7 +20,7 @@ pub struct FilterError(String);
 /// A compiled filter: topics AND types AND services AND traces AND sessions; an empty part is no condition.
 #[derive(Clone, Debug)]
 pub struct Filter {
-    pub(super) topics: Vec<Pattern>,
+    pub(super) topics: Box<[Pattern]>,
     /// Types, services, traces, sessions.
     pub(super) any_of: [HashSet<String>; 4],
 }

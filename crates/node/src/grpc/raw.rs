@@ -19,7 +19,7 @@ use watershed_schema::limits::{BATCH_BYTES_MAX, MESSAGE_BYTES_MAX};
 /// A stream keeps its buffers for as long as it is open, also one that sleeps: tonic's default of 8 KiB each is most of what
 /// it weighs. They grow with what comes through.
 fn buffers() -> BufferSettings {
-    BufferSettings::new(512, 32 * 1024)
+    BufferSettings::new(128, 32 * 1024)
 }
 
 /// Messages as they stand on the wire.

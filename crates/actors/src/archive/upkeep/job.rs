@@ -166,7 +166,7 @@ impl Work {
         let mut staged = Vec::new();
         for shard in &self.shards {
             let (_, ranges) = shard.staged().await?;
-            staged.extend(ranges.into_iter().flat_map(|range| range.files).map(StagedFile));
+            staged.extend(ranges.into_iter().flat_map(|range| range.files.to_vec()).map(StagedFile));
         }
         let rule = OrphanRule { dry_run, ..self.upkeep.orphans };
         let found = self.lake.remove_orphans(&rule, &staged, self.epoch).await?;
