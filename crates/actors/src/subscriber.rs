@@ -109,12 +109,13 @@ impl Subscriber {
             let shard = shards.iter().find(|shard| shard.id() == cursor.shard)?.clone();
             Some(Follow { shard, next: cursor.next })
         };
+        let follows: Box<[Follow]> = cursors.iter().filter_map(follow).collect();
         Self {
             hub,
             tenant,
             filter,
             on_lag,
-            follows: cursors.iter().filter_map(follow).collect(),
+            follows: Vec::from(follows).into(),
             place: None,
             passed: VecDeque::new(),
         }

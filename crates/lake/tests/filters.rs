@@ -15,13 +15,17 @@ const SPANS: u64 = 8;
 const LEAST: i32 = 64;
 
 fn rows() -> Rows {
+    rows_of(|_| "default")
+}
+
+fn rows_of(tenant: impl Fn(u64) -> &'static str) -> Rows {
     let mut batch = BatchBuilder::new(TenantId::default(), 0);
     for seq in 1..=ROWS {
         batch.row(None, |row| {
             row.str(Column::Id, &format!("{:032x}", u128::from(seq) << 64));
             row.str(Column::EventType, "trace");
             row.str(Column::EventName, "x");
-            row.str(Column::Ns, "default");
+            row.str(Column::Ns, tenant(seq));
             row.int(Column::Timestamp, 1);
             row.str(Column::TraceId, &format!("{:032x}", seq / SPANS));
         });
@@ -31,10 +35,30 @@ fn rows() -> Rows {
 }
 
 async fn filled() -> (Lake, tempfile::TempDir) {
+    filled_with(&rows()).await
+}
+
+async fn filled_with(rows: &Rows) -> (Lake, tempfile::TempDir) {
     let dir = tempfile::tempdir().expect("a folder");
     let lake = support::lake(dir.path()).await;
-    lake.commit(&support::request(&lake, &rows(), Epoch(1)).await).await.expect("commits");
+    lake.commit(&support::request(&lake, rows, Epoch(1)).await).await.expect("commits");
     (lake, dir)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_a_file_is_is_known_once_it_was_opened_and_only_when_all_of_it_is() {
+    let mixed = rows_of(|seq| if seq == ROWS / 2 { "other" } else { "default" });
+    for (rows, expected) in [(rows(), Some("default")), (mixed, None)] {
+        let (lake, _dir) = filled_with(&rows).await;
+        let owner = async || {
+            let file = lake.pin().await.expect("pins").files(&FileFilter::default()).await.expect("lists").remove(0);
+            (file.owner.clone(), file)
+        };
+        let (before, file) = owner().await;
+        assert_eq!(before, None, "it was not opened");
+        lake.pin().await.expect("pins").footer(&file.path, file.size).await.expect("reads");
+        assert_eq!(owner().await.0.as_deref(), expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
