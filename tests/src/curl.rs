@@ -39,6 +39,20 @@ pub fn post(url: &str, headers: &[&str], body: &[u8]) -> Answer {
     answer(&mut curl)
 }
 
+/// The body of what a POST is answered, byte for byte.
+///
+/// # Panics
+/// When there is no curl, or it was refused.
+#[must_use]
+pub fn post_bytes(url: &str, headers: &[&str], text: &str) -> Vec<u8> {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--show-error", "--fail", "--data-binary", text, url]);
+    headers.iter().for_each(|header| drop(curl.args(["--header", header]).get_args()));
+    let output = curl.output().expect("curl runs");
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
 /// As the program `gzip` packs it.
 ///
 /// # Panics

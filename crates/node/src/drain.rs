@@ -1,31 +1,29 @@
 //! Whether the node is going away: nothing new is taken, streams end, what is in flight is finished.
 
-use std::sync::Arc;
-
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::refusal::Refusal;
 
-/// Cheap to clone; one for the whole node.
+/// Cheap to clone, all clones are one: a node has one.
 #[derive(Clone)]
-pub(crate) struct Drain(Arc<watch::Sender<bool>>);
+pub(crate) struct Drain(CancellationToken);
 
 impl Drain {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self(CancellationToken::new())
     }
 
     pub(crate) fn begin(&self) {
-        self.0.send_replace(true);
+        self.0.cancel();
     }
 
     pub(crate) fn has_begun(&self) -> bool {
-        *self.0.borrow()
+        self.0.is_cancelled()
     }
 
     /// Returns when it begins.
     pub(crate) async fn begun(&self) {
-        drop(self.0.subscribe().wait_for(|draining| *draining).await);
+        self.0.cancelled().await;
     }
 
     pub(crate) fn refuse_if_begun(&self) -> Result<(), Refusal> {

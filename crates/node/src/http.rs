@@ -1,4 +1,4 @@
-//! The HTTP face: every source, analytics, health, metrics.
+//! The HTTP face: every source, SQL, analytics, streams, health, metrics.
 
 mod analytics;
 mod answer;
@@ -6,6 +6,7 @@ mod body;
 mod health;
 mod otlp;
 mod sources;
+mod sql;
 mod stream;
 
 use axum::Router;
@@ -34,6 +35,7 @@ pub(crate) fn router(context: Context) -> Router {
         .merge(otlp::routes())
         .merge(sources::routes())
         .merge(analytics::routes())
+        .merge(sql::routes())
         .merge(stream::routes())
         .merge(health::routes())
         .with_state(context)

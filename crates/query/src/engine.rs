@@ -17,7 +17,7 @@ use watershed_schema::TenantId;
 use crate::history::Rooms;
 use crate::table::Events;
 use crate::time_travel::{EVENTS_AT, EventsAt};
-use crate::{HotTier, QueryError, functions, guard};
+use crate::{HotTier, Param, QueryError, functions, guard, params};
 
 /// What one query may use.
 #[derive(Clone, Copy, Debug)]
@@ -64,26 +64,39 @@ impl Engine {
     /// # Errors
     /// [`QueryError`]; further ones may come with the rows.
     pub async fn sql(&self, tenant: &TenantId, sql: &str, deadline: Option<Duration>) -> Result<Rows, QueryError> {
-        guard::check(sql)?;
-        self.run(tenant, deadline, sql).await
+        self.sql_with(tenant, (sql, &[]), deadline).await
     }
 
-    async fn run(&self, tenant: &TenantId, deadline: Option<Duration>, sql: &str) -> Result<Rows, QueryError> {
+    /// The same with a value for each of `$1`, `$2`, … in the statement.
+    ///
+    /// # Errors
+    /// [`QueryError`]; further ones may come with the rows.
+    pub async fn sql_with(
+        &self,
+        tenant: &TenantId,
+        asked: (&str, &[Param]),
+        deadline: Option<Duration>,
+    ) -> Result<Rows, QueryError> {
+        guard::check(asked.0)?;
+        self.run(tenant, deadline, asked).await
+    }
+
+    async fn run(&self, tenant: &TenantId, deadline: Option<Duration>, asked: (&str, &[Param])) -> Result<Rows, QueryError> {
         let limit = deadline.map_or(self.limits.deadline, |asked| asked.min(self.limits.deadline));
         let (end, late) = (Instant::now() + limit, || QueryError::Deadline { ms: limit.as_millis() });
         for _ in 1..ATTEMPTS {
-            let started = tokio::time::timeout_at(end, self.start(tenant, sql)).await;
+            let started = tokio::time::timeout_at(end, self.start(tenant, asked)).await;
             match started.map_err(|_elapsed| late())? {
                 Ok((Some(Err(error)), _)) | Err(error) if error.is_trimmed() => {}
                 other => return other.map(|(first, rest)| self.rows(first, rest, end, limit)),
             }
         }
-        let started = tokio::time::timeout_at(end, self.start(tenant, sql)).await;
+        let started = tokio::time::timeout_at(end, self.start(tenant, asked)).await;
         started.map_err(|_elapsed| late())?.map(|(first, rest)| self.rows(first, rest, end, limit))
     }
 
     /// Plans, and takes the first rows: until they came nothing was told, so the query may start again.
-    async fn start(&self, tenant: &TenantId, sql: &str) -> Result<(First, SendableRecordBatchStream), QueryError> {
+    async fn start(&self, tenant: &TenantId, (sql, params): (&str, &[Param])) -> Result<(First, SendableRecordBatchStream), QueryError> {
         let of = |error| QueryError::of(error, self.limits.memory_bytes);
         let events = Events::pin(tenant, None, &self.hot, self.lake.as_deref()).await?;
         let session = self.session_context().map_err(of)?;
@@ -91,7 +104,7 @@ impl Engine {
         session.register_udtf(EVENTS_AT, Arc::new(past));
         session.register_table("events", Arc::new(events)).map_err(of)?;
         let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        let planned = session.sql_with_options(sql, options).await.map_err(of)?;
+        let planned = params::bind(session.sql_with_options(sql, options).await.map_err(of)?, params)?;
         let mut rows = planned.execute_stream().await.map_err(of)?;
         let first = rows.next().await.map(|first| first.map_err(of));
         Ok((first, rows))
