@@ -18,6 +18,7 @@ mod lake_scan;
 mod live;
 mod lookup;
 mod predicates;
+mod progress;
 mod table;
 mod time_travel;
 
@@ -27,3 +28,4 @@ pub use error::{ErrorKind, QueryError};
 pub use history::{History, HistoryStep};
 pub use hot::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError};
 pub use live::{LiveLimits, LiveQuery, Windows};
+pub use progress::Progress;

@@ -29,6 +29,9 @@ pub(super) struct Flags {
     /// Streams that match nothing.
     #[arg(long, default_value_t = 10_000)]
     idle: usize,
+    /// Streams whose SQL matches nothing.
+    #[arg(long, default_value_t = 10_000)]
+    sql: usize,
     /// Streams that one event reaches.
     #[arg(long, default_value_t = 1_000)]
     fan_out: usize,
@@ -44,23 +47,28 @@ type Stream = Streaming<SubscribeResponse>;
 
 pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failure> {
     let mut sender = send::connect(&subject.target).await?;
-    let few = open(subject, 10, |number| format!("track.never-{number}")).await?;
+    let few = open(subject, 10, |number| by_topic(&format!("track.never-{number}"))).await?;
     load(subject, &mut sender, flags.requests).await?;
     let cost_few = load(subject, &mut sender, flags.requests).await?;
     let before = procfs::resident_bytes(subject.pid).unwrap_or_default();
-    let many = open(subject, flags.idle - few.len(), |number| format!("track.none-{number}")).await?;
+    let many = open(subject, flags.idle - few.len(), |number| by_topic(&format!("track.none-{number}"))).await?;
     let after = procfs::resident_bytes(subject.pid).unwrap_or_default();
     let cpu = procfs::cpu_us(subject.pid).unwrap_or_default();
     sleep(IDLE).await;
     let idle_us = procfs::cpu_us(subject.pid).unwrap_or_default() - cpu;
     let cost_many = load(subject, &mut sender, flags.requests).await?;
     drop((few, many));
+    let cost_sql = sql(subject, &mut sender, flags).await?;
     let mut spread = fan_out(subject, &mut sender, flags).await?;
     Ok(json!({
         "bench": "streams", "idle": flags.idle, "streams_of_a_connection": TOGETHER,
         "idle_bytes_each": after.saturating_sub(before) as f64 / flags.idle as f64,
         "idle_cores": idle_us as f64 / IDLE.as_micros() as f64,
         "server_cpu_us_per_event": { "10_streams_that_do_not_match": cost_few, "all_that_do_not_match": cost_many, "ratio": cost_many / cost_few },
+        "sql": {
+            "streams": flags.sql, "where": sql_of(0),
+            "server_cpu_us_per_event": { "10_streams_that_do_not_match": cost_sql[0], "all_that_do_not_match": cost_sql[1], "ratio": cost_sql[1] / cost_sql[0] },
+        },
         "fan_out": {
             "streams": flags.fan_out, "events": flags.rounds, "from": "the event is sent",
             "until_all_have_it_ms": { "p50": percentile(&mut spread, 0.5), "p99": percentile(&mut spread, 0.99) },
@@ -68,12 +76,32 @@ pub(super) async fn run(subject: &Subject, flags: &Flags) -> Result<Value, Failu
     }))
 }
 
+fn by_topic(topic: &str) -> Filter {
+    Filter { topics: vec![topic.to_owned()], ..Filter::default() }
+}
+
+fn sql_of(number: usize) -> String {
+    format!("service_name = 'none-{number}' AND event_type IN ('trace', 'log') AND duration_ms >= 0")
+}
+
+/// CPU time of the node for each span with few and with many streams whose SQL matches none.
+async fn sql(subject: &Subject, sender: &mut Sender, flags: &Flags) -> Result<[f64; 2], Failure> {
+    let by_sql = |number| Filter { where_sql: sql_of(number), ..Filter::default() };
+    let few = open(subject, 10, by_sql).await?;
+    load(subject, sender, flags.requests).await?;
+    let cost_few = load(subject, sender, flags.requests).await?;
+    let many = open(subject, flags.sql.saturating_sub(few.len()), |number| by_sql(10 + number)).await?;
+    let cost_many = load(subject, sender, flags.requests).await?;
+    drop((few, many));
+    Ok([cost_few, cost_many])
+}
+
 /// Opens streams; returns when the node has set up all.
-async fn open(subject: &Subject, count: usize, topic: impl Fn(usize) -> String) -> Result<Vec<Stream>, Failure> {
+async fn open(subject: &Subject, count: usize, filter: impl Fn(usize) -> Filter) -> Result<Vec<Stream>, Failure> {
     let mut streams = Vec::with_capacity(count);
     for first in (0..count).step_by(TOGETHER) {
         let channel = connect(&subject.target.endpoint).await?;
-        let opened = (first..count.min(first + TOGETHER)).map(|number| open_one(channel.clone(), topic(number)));
+        let opened = (first..count.min(first + TOGETHER)).map(|number| open_one(channel.clone(), filter(number)));
         streams.extend(try_join_all(opened).await?);
     }
     Ok(streams)
@@ -84,9 +112,8 @@ async fn connect(endpoint: &str) -> Result<Channel, Failure> {
     Ok(endpoint.tcp_nodelay(true).connect().await.map_err(anyhow::Error::from)?)
 }
 
-async fn open_one(channel: Channel, topic: String) -> Result<Stream, Failure> {
+async fn open_one(channel: Channel, filter: Filter) -> Result<Stream, Failure> {
     let mut service = SubscribeServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let filter = Filter { topics: vec![topic], ..Filter::default() };
     let asked = SubscribeRequest { filter: Some(filter), ..SubscribeRequest::default() };
     let mut stream = service.subscribe(asked).await.map_err(anyhow::Error::from)?.into_inner();
     stream.message().await.map_err(anyhow::Error::from)?;
@@ -111,7 +138,7 @@ async fn spans(sender: &Sender, random: &mut Random, count: usize) -> Result<(),
 
 /// How long it takes until every stream has a span that is sent, milliseconds.
 async fn fan_out(subject: &Subject, sender: &mut Sender, flags: &Flags) -> Result<Vec<f64>, Failure> {
-    let mut streams = open(subject, flags.fan_out, |_| "trace.**".to_owned()).await?;
+    let mut streams = open(subject, flags.fan_out, |_| by_topic("trace.**")).await?;
     let (mut random, mut took) = (Random::new(sample::now_ns()), Vec::new());
     for _ in 0..flags.rounds {
         // All of them sleep again.
