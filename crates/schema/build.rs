@@ -3,7 +3,8 @@
 /// Messages that are read from JSON.
 const REQUESTS: [&str; 5] = ["TrackRequest", "EventStep", "FunnelRequest", "CohortRequest", "RatioRequest"];
 /// Messages that are written as JSON.
-const ANSWERS: [&str; 11] = [
+const ANSWERS: [&str; 12] = [
+    "Progress",
     "TrackResponse",
     "TrackPoint",
     "FunnelResponse",

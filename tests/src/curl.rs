@@ -127,8 +127,26 @@ impl Lines {
     #[must_use]
     pub fn open(url: &str) -> Self {
         let mut curl = Command::new("curl");
-        curl.args(["--silent", "--no-buffer", "--max-time", "60", url]).stdout(Stdio::piped());
-        let mut curl = curl.spawn().expect("curl");
+        curl.args(["--silent", "--no-buffer", "--max-time", "60", url]);
+        Self::of(&mut curl)
+    }
+
+    /// The same, a POST with headers.
+    ///
+    /// # Panics
+    /// When there is no curl.
+    #[must_use]
+    pub fn post(url: &str, headers: &[&str], body: &str) -> Self {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--no-buffer", "--max-time", "60", "--data-binary", body, url]);
+        for header in headers {
+            curl.args(["--header", header]);
+        }
+        Self::of(&mut curl)
+    }
+
+    fn of(curl: &mut Command) -> Self {
+        let mut curl = curl.stdout(Stdio::piped()).spawn().expect("curl");
         let lines = BufReader::new(curl.stdout.take().expect("piped"));
         Self { curl, lines }
     }

@@ -1,9 +1,12 @@
 //! What the lake refuses for good: put aside, told, replayed once, also when the process dies over it.
 
-use watershed_client::Client;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use watershed_client::{Client, Filter, GapReason, Start};
 use watershed_tests::otlp::{Exporter, spans};
 use watershed_tests::server::Server;
-use watershed_tests::{number, until};
+use watershed_tests::{curl, number, until};
 
 const FLAGS: [&str; 4] = ["--flush-interval", "1s", "--set", "archive_attempts=2"];
 const COUNT: &str = "SELECT count(*) FROM events";
@@ -76,4 +79,49 @@ async fn what_is_deleted_does_not_come_back_from_a_dead_letter() {
     let replayed = ours.replay_dead_letters(Vec::new()).await.expect("answers");
     assert!(!replayed.is_empty() && replayed.iter().all(|one| one.refused.is_empty()), "{replayed:?}");
     assert_eq!((number(&ours, COUNT).await, number(&theirs, COUNT).await), (30, 0));
+}
+
+/// What a stream from the beginning tells: seqs that it does not get, and those of events.
+async fn told(client: &Client, until_told: usize) -> (Vec<u64>, Vec<u64>) {
+    let (mut lost, mut events) = (Vec::new(), Vec::new());
+    let mut stream = client.subscribe(Filter::default(), Start::Earliest);
+    while lost.len() + events.len() < until_told {
+        let item = tokio::time::timeout(Duration::from_secs(30), stream.next()).await;
+        let item = item.unwrap_or_else(|_late| panic!("not told: {lost:?} are lost, {events:?} came"));
+        let item = item.expect("does not end").expect("without a hole");
+        events.extend(item.events.iter().map(|(seq, _)| *seq));
+        if let Some(gap) = item.lost {
+            assert_eq!(gap.reason, GapReason::DeadLetter);
+            lost.extend(gap.seqs);
+        }
+    }
+    (lost, events)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_from_the_lake_is_told_what_the_lake_refused() {
+    const TRIMS: &str = "trim::without_dedupe_window=return";
+    let dir = tempfile::tempdir().expect("a folder");
+    let flags = [&FLAGS[..], &["--shards", "1", "--hot-retention", "1s"]].concat();
+    let refuses = format!("lake::refused=return;{TRIMS}");
+    let server = Server::start_with(dir.path(), &flags, &[("FAILPOINTS", &refuses)]).expect("starts");
+    send(&server, 0, 30).await;
+    Exporter::connect(&server.grpc).await.with_tenant("acme").traces(spans(0, 40)).await.expect("acknowledged");
+    send(&server, 30, 20).await;
+    let client = server.client().await;
+    until("all rows are given up", async || rows(&letters(&client).await) == 90).await;
+    server.kill();
+
+    let server = Server::start_with(dir.path(), &flags, &[("FAILPOINTS", TRIMS)]).expect("starts");
+    send(&server, 50, 20).await;
+    let (ours, theirs) = (server.client().await, server.client().await.with_tenant("acme").expect("a name"));
+    until("it is trimmed", async || ours.status().await.expect("answers").shards[0].trimmed_seq == 111).await;
+    let (lost, events) = told(&ours, 70).await;
+    assert_eq!(lost, (1..31).chain(71..91).collect::<Vec<_>>(), "each tenant's own");
+    assert_eq!(events, (91..111).collect::<Vec<_>>());
+    assert_eq!(told(&theirs, 40).await, ((31..71).collect(), vec![]));
+
+    let mut lines = curl::Lines::open(&format!("{}/v1/stream?from=earliest", server.http));
+    let gap = std::iter::from_fn(|| Some(lines.next_line())).find(|line| line.contains("\"gap\"")).expect("comes");
+    assert!(gap.contains(r#""from_seq":1,"to_seq":31,"reason":"dead_letter""#), "{gap}");
 }

@@ -18,7 +18,7 @@ use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
 use watershed_lake::{DeadLetters, Lake, LakeError};
-use watershed_schema::proto::{DeadLetter, PeerDoomed, Replayed, UpkeepStep};
+use watershed_schema::proto::{DeadLetter, PeerDoomed, PeerLetters, PeerRun, Replayed, UpkeepStep};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use crate::control::ControlHandle;
@@ -243,6 +243,19 @@ impl ArchiverHandle {
     /// What the lake refused.
     pub(crate) fn dead_letters(&self) -> io::Result<Vec<DeadLetter>> {
         letters::list(&self.shards, &self.letters)
+    }
+
+    /// Which events of a tenant are among this node's letters.
+    pub(crate) fn letters_of(&self, asked: &PeerLetters) -> io::Result<Vec<PeerRun>> {
+        letters::runs(&self.letters, asked)
+    }
+
+    /// The same of all nodes, in order.
+    pub(crate) async fn letters_everywhere(&self, asked: &PeerLetters) -> io::Result<Vec<PeerRun>> {
+        let mut runs = self.letters_of(asked)?;
+        runs.extend(self.letters_elsewhere(asked).await);
+        runs.sort_by_key(|run| run.from_seq_inclusive);
+        Ok(runs)
     }
 
     pub(crate) fn dead_letter_count(&self) -> io::Result<usize> {

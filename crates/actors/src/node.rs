@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use watershed_cluster::{ControlView, Pulse, Ring};
 use watershed_lake::Lake;
 use watershed_schema::proto::control_command::Command;
-use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, Replayed, UpkeepStep};
-use watershed_schema::{Column, EventBatch, GroupId, NodeId, Row, ShardId, TenantId, Value};
+use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, PeerLetters, Replayed, UpkeepStep};
+use watershed_schema::{Column, EventBatch, GroupId, NodeId, Row, Seq, ShardId, TenantId, Value};
 
 use crate::archive::{ArchiverHandle, Upkeep};
 use crate::control::{ControlHandle, Controller};
@@ -278,6 +278,22 @@ impl Node {
     /// When the letters cannot be read.
     pub fn dead_letters(&self) -> std::io::Result<Vec<DeadLetter>> {
         self.inner.archiver.as_ref().map_or_else(|| Ok(Vec::new()), |archiver| archiver.dead_letters())
+    }
+
+    /// Runs of a tenant's events in a shard that are in dead letters of any node, within `[from, to)`, in order.
+    ///
+    /// # Errors
+    /// When the letters of this node cannot be read.
+    pub async fn lettered(&self, tenant: &TenantId, shard: ShardId, (from, to): (Seq, Seq)) -> std::io::Result<Vec<(Seq, Seq)>> {
+        let Some(archiver) = &self.inner.archiver else { return Ok(Vec::new()) };
+        let asked = PeerLetters {
+            tenant: tenant.as_str().to_owned(),
+            shard: u32::from(shard.0),
+            from_seq_inclusive: from.0,
+            to_seq_exclusive: to.0,
+        };
+        let runs = archiver.letters_everywhere(&asked).await?.into_iter();
+        Ok(runs.map(|run| (Seq(run.from_seq_inclusive), Seq(run.to_seq_exclusive))).collect())
     }
 
     /// How many dead letters there are.

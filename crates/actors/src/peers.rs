@@ -40,6 +40,8 @@ pub enum Ask {
     Stage = 44,
     /// Take rows out of the node's dead letters; [`watershed_schema::proto::PeerDoomed`].
     Forget = 45,
+    /// Which events are among the node's dead letters; [`watershed_schema::proto::PeerLetters`].
+    Letters = 46,
 }
 
 impl Ask {
@@ -47,16 +49,17 @@ impl Ask {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         use Ask::{
-            Append, Forget, Heads, Join, Propose, ReadIndex, Replicas, Scan, Stage, Staged, Tail, Transfer, Upkeep, Voters,
+            Append, Forget, Heads, Join, Letters, Propose, ReadIndex, Replicas, Scan, Stage, Staged, Tail, Transfer, Upkeep,
+            Voters,
         };
         let shards = [Append, ReadIndex, Propose, Voters, Transfer, Join, Scan, Heads, Tail, Staged, Replicas];
-        shards.into_iter().chain([Upkeep, Stage, Forget]).find(|ask| *ask as u8 == number)
+        shards.into_iter().chain([Upkeep, Stage, Forget, Letters]).find(|ask| *ask as u8 == number)
     }
 
     /// Whether its answer may be large.
     #[must_use]
     pub fn is_bulky(self) -> bool {
-        matches!(self, Self::Scan | Self::Heads | Self::Staged | Self::Replicas | Self::Upkeep)
+        matches!(self, Self::Scan | Self::Heads | Self::Staged | Self::Replicas | Self::Upkeep | Self::Letters)
     }
 }
 

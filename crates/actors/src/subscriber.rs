@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use watershed_hot::ScanRequest;
+use watershed_schema::proto::GapReason;
 use watershed_schema::{EventBatch, Seq, ShardId, TenantId};
 
 pub use filter::{Filter, FilterError};
@@ -57,7 +58,7 @@ pub enum Step {
         /// First position still here.
         to: Seq,
     },
-    /// The stream passes events `[from, to)` over: it is too far behind.
+    /// Events `[from, to)` are not told.
     Gap {
         /// The shard.
         shard: ShardId,
@@ -65,6 +66,8 @@ pub enum Step {
         from: Seq,
         /// Where it goes on.
         to: Seq,
+        /// Why.
+        reason: GapReason,
     },
 }
 
@@ -183,7 +186,9 @@ impl Follow {
             return Ok(None);
         }
         let step = match on_lag {
-            OnLag::Drop { events } if tail.0 - from.0 > events => Step::Gap { shard, from, to: tail },
+            OnLag::Drop { events } if tail.0 - from.0 > events => {
+                Step::Gap { shard, from, to: tail, reason: GapReason::PassedOver }
+            }
             // In a box, as going to sleep is: a stream that sleeps should not hold room for what it did before.
             OnLag::CatchUp | OnLag::Drop { .. } => Box::pin(self.read(tenant)).await?,
         };

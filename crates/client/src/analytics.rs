@@ -14,14 +14,20 @@
 //! # }
 //! ```
 
+mod watch;
+
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use watershed_schema::proto;
+use watershed_schema::proto::analytics_request::Question;
+use watershed_schema::proto::analytics_response::Said;
 
 use crate::Error;
 use crate::client::{Client, Service};
 use crate::services::analytics_service_client::AnalyticsServiceClient;
+use watch::Watch;
 
 /// An answer on its way.
 pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
@@ -34,6 +40,7 @@ type Analytics = AnalyticsServiceClient<Service>;
 pub struct Track {
     service: Analytics,
     request: proto::TrackRequest,
+    watch: Option<Watch>,
 }
 
 /// How far actors get: [`Client::funnel`].
@@ -42,6 +49,7 @@ pub struct Track {
 pub struct Funnel {
     service: Analytics,
     request: proto::FunnelRequest,
+    watch: Option<Watch>,
 }
 
 /// Who comes back: [`Client::cohort`].
@@ -50,6 +58,7 @@ pub struct Funnel {
 pub struct Cohort {
     service: Analytics,
     request: proto::CohortRequest,
+    watch: Option<Watch>,
 }
 
 /// Events of one kind for each of another: [`Client::ratio`].
@@ -58,6 +67,7 @@ pub struct Cohort {
 pub struct Ratio {
     service: Analytics,
     request: proto::RatioRequest,
+    watch: Option<Watch>,
 }
 
 fn step(event: &str, filters: &[&str]) -> proto::EventStep {
@@ -68,13 +78,13 @@ impl Client {
     /// Counts events of a name (empty: all), or takes another aggregate of them.
     pub fn track(&self, event: &str) -> Track {
         let request = proto::TrackRequest { event: event.to_owned(), ..Default::default() };
-        Track { service: self.analytics_service(), request }
+        Track { service: self.analytics_service(), request, watch: None }
     }
 
     /// How many actors take some steps in order; `within` is a duration such as `1h`.
     pub fn funnel(&self, within: &str) -> Funnel {
         let request = proto::FunnelRequest { within: within.to_owned(), ..Default::default() };
-        Funnel { service: self.analytics_service(), request }
+        Funnel { service: self.analytics_service(), request, watch: None }
     }
 
     /// How many of those who began with `anchor` come back for `activity`; eight weeks unless told otherwise.
@@ -85,13 +95,13 @@ impl Client {
             periods: 8,
             ..Default::default()
         };
-        Cohort { service: self.analytics_service(), request }
+        Cohort { service: self.analytics_service(), request, watch: None }
     }
 
     /// Events named `a` for each named `b`.
     pub fn ratio(&self, a: &str, b: &str) -> Ratio {
         let request = proto::RatioRequest { a: Some(step(a, &[])), b: Some(step(b, &[])), ..Default::default() };
-        Ratio { service: self.analytics_service(), request }
+        Ratio { service: self.analytics_service(), request, watch: None }
     }
 }
 
@@ -117,6 +127,12 @@ macro_rules! narrowed {
                 self
             }
 
+            /// Calls `watch` with how far it is, every half a second until the answer is there.
+            pub fn on_progress(mut self, watch: impl Fn(&proto::Progress) + Send + Sync + 'static) -> Self {
+                self.watch = Some(Watch(Arc::new(watch)));
+                self
+            }
+
             /// Asks what is written down already.
             pub fn with_request(mut self, request: proto::$request) -> Self {
                 self.request = request;
@@ -129,7 +145,13 @@ macro_rules! narrowed {
             type IntoFuture = Answer<proto::$response>;
 
             fn into_future(mut self) -> Self::IntoFuture {
-                Box::pin(async move { Ok(self.service.$call(self.request).await?.into_inner()) })
+                Box::pin(async move {
+                    let Some(watch) = self.watch else { return Ok(self.service.$call(self.request).await?.into_inner()) };
+                    match watch.answer(self.service, Question::$question(self.request)).await? {
+                        Said::$question(answer) => Ok(answer),
+                        _ => Err(Error::Protocol("an answer to another question")),
+                    }
+                })
             }
         }
     };

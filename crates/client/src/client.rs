@@ -230,7 +230,7 @@ impl Client {
     /// # Errors
     /// [`Error::Status`] when the server refuses it.
     pub async fn live(&self, query: LiveQuery) -> Result<LiveStream, Error> {
-        Ok(LiveStream::new(self.query_service().live(query.into_request()?).await?.into_inner()))
+        LiveStream::open(self.query_service(), query).await
     }
 
     /// All events of a trace, ordered by time.

@@ -32,15 +32,15 @@ pub use lake::LakeReader;
 pub use live::{LiveQuery, LiveRows, LiveStream};
 pub use query::QueryStream;
 pub use start::{NoStart, Start};
-pub use subscription::{Item, Subscription};
+pub use subscription::{Item, Lost, Subscription};
 pub use subscriptions::{Change, Subscriber, Subscriptions};
 pub use watershed_schema::proto::{
     CohortEntry, CohortRequest, CohortResponse, Coverage, EventStep, FunnelGroup, FunnelRequest, FunnelResponse, FunnelStep,
-    RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,
+    Progress, RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,
 };
 pub use watershed_schema::proto::{
-    DeadLetter, DescribeClusterResponse, Event, Filter, LakeFile, LakePartition, LakeRange, LakeSnapshot, ListFilesResponse,
-    NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse, UpkeepStep,
+    DeadLetter, DescribeClusterResponse, Event, Filter, GapReason, LakeFile, LakePartition, LakeRange, LakeSnapshot,
+    ListFilesResponse, NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse, UpkeepStep,
 };
 
 /// Stubs of the services of `proto/`; the servers are there for tests and for whoever wants to stand in for us.

@@ -1,16 +1,19 @@
-//! A live query: rows as windows close.
+//! A live query: rows as windows close, each once, whatever becomes of the connection.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamDecoder;
 use arrow::record_batch::RecordBatch;
-use futures::Stream;
+use futures::stream::{BoxStream, Stream};
 use watershed_schema::proto;
 use watershed_schema::proto::live_request::Start as Wire;
 
+use crate::backoff::Backoff;
+use crate::client::Service;
+use crate::services::query_service_client::QueryServiceClient;
 use crate::{Error, Filter, Start};
 
 /// A live query: `SELECT aggregates FROM events [WHERE …] [GROUP BY …]` for each window.
@@ -24,7 +27,7 @@ pub struct LiveQuery {
     pub lateness: Duration,
     /// Which events are read at all, besides what the SQL says.
     pub filter: Filter,
-    /// Where it begins; a token is none.
+    /// Where it begins; a token is one of the same query's [`LiveRows`].
     pub start: Start,
 }
 
@@ -36,18 +39,16 @@ impl LiveQuery {
         Self { sql: sql.into(), every, lateness, filter: Filter::default(), start: Start::Now }
     }
 
-    pub(crate) fn into_request(self) -> Result<proto::LiveRequest, Error> {
+    pub(crate) fn into_request(self) -> proto::LiveRequest {
         let start = match self.start {
             Start::Now => Wire::Now(true),
             Start::Earliest => Wire::Earliest(true),
             Start::TimestampUs(from_us) => Wire::TimestampUs(from_us),
-            Start::Token(_) => {
-                return Err(tonic::Status::invalid_argument("start: a live query does not begin at a token").into());
-            }
+            Start::Token(token) => Wire::ResumeToken(token),
         };
         let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (every_ms, lateness_ms) = (millis(self.every), millis(self.lateness));
-        Ok(proto::LiveRequest { sql: self.sql, every_ms, lateness_ms, filter: Some(self.filter), start: Some(start) })
+        proto::LiveRequest { sql: self.sql, every_ms, lateness_ms, filter: Some(self.filter), start: Some(start) }
     }
 }
 
@@ -58,29 +59,20 @@ pub struct LiveRows {
     pub windows: Vec<RecordBatch>,
     /// Events so far that came after their window was closed: they are in no row.
     pub late: u64,
-    /// Positions so far that no tier has any longer.
+    /// Positions so far that are not delivered: no tier has them any longer, or they are in dead letters.
     pub lost: u64,
+    /// Resumes behind it, on whichever node: [`Start::Token`].
+    pub resume_token: bytes::Bytes,
 }
 
-/// Rows of a live query; ends only with an error.
-#[derive(Debug)]
+/// Rows of a live query, through as many connections as it takes; ends only with an error.
 pub struct LiveStream {
-    pieces: tonic::Streaming<proto::LiveResponse>,
-    decoder: StreamDecoder,
-    ended: bool,
+    rows: BoxStream<'static, Result<LiveRows, Error>>,
 }
 
-impl LiveStream {
-    pub(crate) fn new(pieces: tonic::Streaming<proto::LiveResponse>) -> Self {
-        Self { pieces, decoder: StreamDecoder::new(), ended: false }
-    }
-
-    fn take(&mut self, piece: proto::LiveResponse) -> Result<LiveRows, Error> {
-        let (mut buffer, mut windows) = (Buffer::from(piece.arrow_ipc), Vec::new());
-        while !buffer.is_empty() {
-            windows.extend(self.decoder.decode(&mut buffer)?);
-        }
-        Ok(LiveRows { windows, late: piece.late_events, lost: piece.lost_events })
+impl std::fmt::Debug for LiveStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LiveStream")
     }
 }
 
@@ -88,15 +80,76 @@ impl Stream for LiveStream {
     type Item = Result<LiveRows, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
-            return Poll::Ready(None);
+        self.rows.as_mut().poll_next(context)
+    }
+}
+
+impl LiveStream {
+    pub(crate) async fn open(mut service: QueryServiceClient<Service>, query: LiveQuery) -> Result<Self, Error> {
+        let pieces = service.live(query.clone().into_request()).await?.into_inner();
+        let connection = Some((pieces, StreamDecoder::new()));
+        let follower = Follower { service, query, connection, backoff: Backoff::default(), failed: false };
+        Ok(Self { rows: Box::pin(futures::stream::unfold(follower, Follower::step)) })
+    }
+}
+
+struct Follower {
+    service: QueryServiceClient<Service>,
+    /// Begins behind what was told.
+    query: LiveQuery,
+    /// Each has an Arrow stream of its own.
+    connection: Option<(tonic::Streaming<proto::LiveResponse>, StreamDecoder)>,
+    backoff: Backoff,
+    failed: bool,
+}
+
+impl Follower {
+    async fn step(mut self) -> Option<(Result<LiveRows, Error>, Self)> {
+        if self.failed {
+            return None;
         }
-        let taken = match ready!(Pin::new(&mut self.pieces).poll_next(context)) {
-            Some(Ok(piece)) => self.take(piece),
-            Some(Err(status)) => Err(status.into()),
-            None => Err(Error::Protocol("the end of a live query")),
+        let next = self.next().await;
+        self.failed = next.is_err();
+        Some((next, self))
+    }
+
+    async fn next(&mut self) -> Result<LiveRows, Error> {
+        loop {
+            match self.receive().await {
+                Ok(Some(rows)) => {
+                    self.backoff = Backoff::default();
+                    self.query.start = Start::Token(rows.resume_token.clone());
+                    return Ok(rows);
+                }
+                Ok(None) => self.lost().await,
+                Err(error) if error.is_retryable() => self.lost().await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Option<LiveRows>, Error> {
+        let (pieces, decoder) = match self.connection.take() {
+            Some(connection) => self.connection.insert(connection),
+            None => {
+                let pieces = self.service.live(self.query.clone().into_request()).await?.into_inner();
+                self.connection.insert((pieces, StreamDecoder::new()))
+            }
         };
-        self.ended = taken.is_err();
-        Poll::Ready(Some(taken))
+        let Some(proto::LiveResponse { arrow_ipc, late_events: late, lost_events: lost, resume_token }) =
+            pieces.message().await?
+        else {
+            return Ok(None);
+        };
+        let (mut buffer, mut windows) = (Buffer::from(arrow_ipc), Vec::new());
+        while !buffer.is_empty() {
+            windows.extend(decoder.decode(&mut buffer)?);
+        }
+        Ok(Some(LiveRows { windows, late, lost, resume_token }))
+    }
+
+    async fn lost(&mut self) {
+        self.connection = None;
+        self.backoff.wait().await;
     }
 }

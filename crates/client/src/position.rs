@@ -5,7 +5,7 @@ use watershed_schema::proto;
 use watershed_schema::proto::subscribe_response::Message;
 
 use crate::continuity::Continuity;
-use crate::subscription::Item;
+use crate::subscription::{Item, Lost};
 use crate::{Error, Event, Filter, OnLag, Start};
 
 /// A subscription that goes on where it was, on whatever connection.
@@ -59,6 +59,7 @@ impl Position {
     fn gap(&mut self, gap: &proto::Gap, resume_token: Bytes) -> Result<Item, Error> {
         let lost = gap.from_seq_inclusive..gap.to_seq_exclusive;
         self.continuity.advance(gap.shard, lost.clone(), &[])?;
+        let lost = Lost { seqs: lost, reason: gap.reason() };
         Ok(Item { shard: gap.shard, events: Vec::new(), lost: Some(lost), resume_token })
     }
 }

@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::client::Service;
 use crate::position::Position;
 use crate::services::subscribe_service_client::SubscribeServiceClient;
-use crate::{Error, Event, Filter, OnLag, Start};
+use crate::{Error, Event, Filter, GapReason, OnLag, Start};
 
 /// What a subscription yields: matching events of one shard, or news that some are lost.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,10 +20,19 @@ pub struct Item {
     pub shard: u32,
     /// With their seqs, in order; shared parts are merged in.
     pub events: Vec<(u64, Event)>,
-    /// Seqs that can no longer be delivered.
-    pub lost: Option<std::ops::Range<u64>>,
+    /// What is not delivered.
+    pub lost: Option<Lost>,
     /// Resumes behind this item.
     pub resume_token: Bytes,
+}
+
+/// Seqs of a shard that are not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Which.
+    pub seqs: std::ops::Range<u64>,
+    /// Why.
+    pub reason: GapReason,
 }
 
 /// Events as they are committed; ends only with an error.

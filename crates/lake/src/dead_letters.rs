@@ -3,6 +3,8 @@
 //! A letter counts once its shard's log says that the run is staged (with fewer files than it has rows). Before that
 //! its rows are still in the log, and a letter is what a crash left behind: it is written again or removed.
 
+mod runs;
+
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! The query's port to the hot tier, filled in with the shards of the cluster.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use watershed_actors::{Node, ReadError, ShardHandle};
 use watershed_hot::ScanRequest;
@@ -31,6 +33,8 @@ impl HotTier for ClusterShards {
     }
 
     async fn page(&self, shard: ShardId, request: &HotRequest) -> Result<HotPage, HotTierError> {
+        metrics::counter!("watershed_query_pages_total").increment(1);
+        tokio::time::sleep(pause()).await;
         let page = self.shard(shard)?.read(scan(request)).await.map_err(|error| unreadable(shard, error))?;
         Ok(HotPage { blocks: page.blocks, next: page.next })
     }
@@ -48,6 +52,12 @@ impl ClusterShards {
         let handle = self.0.shards().get(usize::from(shard.0));
         handle.ok_or_else(|| HotTierError::Unavailable(format!("shard {shard} is not here")))
     }
+}
+
+/// A test may have each page take its time.
+fn pause() -> Duration {
+    fail::fail_point!("hot_tier::page", |ms| Duration::from_millis(ms.and_then(|ms| ms.parse().ok()).unwrap_or_default()));
+    Duration::ZERO
 }
 
 fn scan(request: &HotRequest) -> ScanRequest {

@@ -1,5 +1,6 @@
 //! A subscription: where it starts, what it wants, what it is told. The faces only spell it.
 
+mod draining;
 mod history;
 mod json;
 mod limits;
@@ -21,6 +22,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::drain::Drain;
 use crate::refusal::Refusal;
+use draining::{Source, until_drained};
 use history::PastTheHotTier;
 use limits::Seat;
 use live::Progress;
@@ -31,7 +33,7 @@ pub(crate) use json::{token_of, token_text};
 pub(crate) use limits::{Limits, Seats};
 pub(crate) use live::{Live, LiveAsked, LiveTold};
 pub(crate) use message::{Message, Told};
-pub(crate) use session::{Asked, Session};
+pub(crate) use session::Session;
 pub(crate) use token::Tokens;
 
 /// Events of a shard that may be passed over, because none is wanted, before the client is told: as many are read again when
@@ -74,13 +76,15 @@ impl Streams {
             proto::OnLag::Drop => OnLag::Drop { events: DROP_BEHIND },
         };
         let wanted = asked.filter.unwrap_or_default();
-        let filter = Arc::new(Filter::new(&wanted).map_err(|error| Refusal::Invalid(error.to_string()))?);
+        let filter = Filter::new(&wanted).map_err(|error| Refusal::Invalid(error.to_string()))?;
         let condition = condition(&wanted.where_sql)?;
+        let needs = condition.iter().flat_map(|condition| condition.needs().iter().cloned());
+        let filter = Arc::new(filter.narrowed(needs));
         let seat = self.seats.take(&tenant)?;
         let filter_hash = hash(&tenant, &wanted);
         let resume = |token: &[u8]| self.tokens.read(token, filter_hash);
         let cursors = start::Starts { streams: self, tenant: &tenant }.cursors(asked.start, resume).await?;
-        let history = PastTheHotTier::new(self.engine.clone(), &tenant, &filter);
+        let history = PastTheHotTier::new(self, &tenant, &filter);
         let subscriber = self.node.subscribe(tenant, Arc::clone(&filter), on_lag, &cursors);
         let pace = self.seats.limits().pace();
         let wanted = Wanted { filter, condition };
@@ -97,48 +101,42 @@ fn condition(text: &str) -> Result<Option<Condition>, Refusal> {
 }
 
 /// What a resume token is bound to: it resumes the same question only.
-fn hash(tenant: &TenantId, wanted: &proto::Filter) -> u64 {
+fn hash(tenant: &TenantId, asked: &impl prost::Message) -> u64 {
     let mut bytes = tenant.as_str().as_bytes().to_vec();
     bytes.push(0);
-    bytes.extend(prost::Message::encode_to_vec(wanted));
+    bytes.extend(asked.encode_to_vec());
     xxh3_64(&bytes)
+}
+
+impl Source for Stream {
+    type Told = Message;
+
+    fn next(&mut self) -> impl Future<Output = Result<Message, Refusal>> + Send {
+        self.message()
+    }
 }
 
 impl Stream {
     /// The messages, each with the token behind it; ends with a refusal, when the node drains with `Unavailable`.
     pub(crate) fn messages(self, drain: Drain) -> impl FuturesStream<Item = Result<Message, Refusal>> + Send + 'static {
         let first = Message { told: Told::Subscribed { shards: self.cursors.len() }, token: self.token() };
-        // In a box: what is moved into a future lies in it twice, and there are as many as there are streams that sleep.
-        let rest = stream::unfold(Some(Box::new((self, drain))), |open| async move {
-            let mut open = open?;
-            let (stream, drain) = &mut *open;
-            let next = tokio::select! {
-                biased;
-                () = drain.begun() => Err(Refusal::Unavailable("the node is draining, resume elsewhere".to_owned())),
-                next = stream.next() => next,
-            };
-            match next {
-                Ok(message) => Some((Ok(message), Some(open))),
-                Err(refusal) => Some((Err(refusal), None)),
-            }
-        });
-        futures::StreamExt::chain(stream::once(async move { Ok(first) }), rest)
+        futures::StreamExt::chain(stream::once(async move { Ok(first) }), until_drained(self, drain))
     }
 
     /// The next message that has something to say. What was passed over is covered by it: to the client, a step that does
     /// not begin where the last ended is a hole.
-    async fn next(&mut self) -> Result<Message, Refusal> {
+    async fn message(&mut self) -> Result<Message, Refusal> {
         loop {
             match self.step().await? {
                 Step::Trimmed { shard, from, to } => self.history.begin(shard, from, to).await?,
                 // What was passed over before it is not lost.
-                Step::Gap { shard, from, to } if self.at(shard) != from => {
-                    self.waiting = Some(Step::Gap { shard, from, to });
+                gap @ Step::Gap { shard, from, .. } if self.at(shard) != from => {
+                    self.waiting = Some(gap);
                     return Ok(self.deliver(shard, from, Vec::new()));
                 }
-                Step::Gap { shard, from, to } => {
+                Step::Gap { shard, from, to, reason } => {
                     self.advance(shard, to);
-                    return Ok(Message { told: Told::Gap { shard, from, to }, token: self.token() });
+                    return Ok(Message { told: Told::Gap { shard, from, to, reason }, token: self.token() });
                 }
                 Step::Events { shard, from, to, blocks } => {
                     let found = self.wanted.found(shard, (from, to), blocks)?;
@@ -172,19 +170,19 @@ impl Stream {
 
     async fn progress(&mut self, behind: &mut Vec<Cursor>) -> Result<Progress, Refusal> {
         loop {
-            let (shard, found, lost) = match self.step().await? {
+            let (shard, found, lost, to) = match self.step().await? {
                 Step::Trimmed { shard, from, to } => {
                     self.history.begin(shard, from, to).await?;
                     continue;
                 }
-                Step::Gap { shard, from, to } => (shard, Vec::new(), to.0 - from.0),
-                Step::Events { shard, from, to, blocks } => (shard, self.wanted.found(shard, (from, to), blocks)?, 0),
+                Step::Gap { shard, from, to, .. } => (shard, Vec::new(), from..to, to),
+                Step::Events { shard, from, to, blocks } => (shard, self.wanted.found(shard, (from, to), blocks)?, to..to, to),
             };
             let is_behind = |cursor: &Cursor| {
                 self.history.is_reading(cursor.shard) || self.subscriber.position(cursor.shard).is_some_and(|at| at < cursor.next)
             };
             behind.retain(is_behind);
-            return Ok(Progress { shard, found, lost, behind: behind.iter().map(|cursor| cursor.shard).collect() });
+            return Ok(Progress { shard, found, lost, to, behind: behind.iter().map(|cursor| cursor.shard).collect() });
         }
     }
 

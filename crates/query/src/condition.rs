@@ -1,5 +1,8 @@
 //! A condition over one event, as it stands behind SQL's `WHERE`: compiled once, held against rows as they come.
 
+mod needs;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray as _, BooleanArray, RecordBatch};
@@ -23,6 +26,7 @@ const TEXT_BYTES_MAX: usize = 8 << 10;
 pub struct Condition {
     columns: Vec<Column>,
     expression: Arc<dyn PhysicalExpr>,
+    needs: Vec<(Column, BTreeSet<String>)>,
 }
 
 impl Condition {
@@ -38,11 +42,19 @@ impl Condition {
         let context = context();
         let expression = planned(text, &context, &described(Column::ALL)?)?;
         let columns: Vec<_> = Column::ALL.iter().copied().filter(|column| names(&expression, *column)).collect();
+        let needs = needs::of(&expression);
         let compiled = context.create_physical_expr(expression, &described(&columns)?).map_err(|error| located(&error))?;
-        let condition = Self { columns, expression: compiled };
+        let condition = Self { columns, expression: compiled, needs };
         // What cannot be computed row by row shows here, and not in the middle of a stream.
         condition.evaluate(&RecordBatch::new_empty(schema_of(&condition.columns)))?;
         Ok(condition)
+    }
+
+    /// Columns of which an event must have one of these texts to meet it, as far as that can be told before: who holds events
+    /// against many conditions finds those by it that an event may meet. Of no texts: none does.
+    #[must_use]
+    pub fn needs(&self) -> &[(Column, BTreeSet<String>)] {
+        &self.needs
     }
 
     /// Which of these events meet it; one that makes it neither true nor false does not.

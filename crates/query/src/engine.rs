@@ -17,7 +17,7 @@ use watershed_schema::TenantId;
 use crate::history::Rooms;
 use crate::table::Events;
 use crate::time_travel::{EVENTS_AT, EventsAt};
-use crate::{HotTier, Param, QueryError, functions, guard, params};
+use crate::{HotTier, Param, Progress, QueryError, functions, guard, params};
 
 /// What one query may use.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,8 @@ pub struct Engine {
     pub(crate) lake: Option<Arc<Lake>>,
     pub(crate) limits: Limits,
     pub(crate) rooms: Rooms,
+    /// Told by analytics as they go on.
+    pub(crate) progress: Progress,
 }
 
 /// A query whose rows were trimmed under it starts again this often.
@@ -56,7 +58,13 @@ impl Engine {
     /// Over a hot tier and a lake.
     #[must_use]
     pub fn new(hot: Arc<dyn HotTier>, lake: Option<Arc<Lake>>, limits: Limits) -> Self {
-        Self { hot, lake, limits, rooms: Rooms::default() }
+        Self { hot, lake, limits, rooms: Rooms::default(), progress: Progress::default() }
+    }
+
+    /// The same, of which one question of analytics counts what it reads in `progress`.
+    #[must_use]
+    pub fn watched(&self, progress: Progress) -> Self {
+        Self { progress, ..self.clone() }
     }
 
     /// Runs a statement that reads.

@@ -1,9 +1,11 @@
 //! What a shard's hot tier has no longer, in the order of its numbers: out of the lake, page by page.
 //!
-//! Files are sorted by other keys. A page is what has the lowest numbers of all that is left, as much as fits into its memory.
+//! Files are sorted by other keys. What has the lowest numbers of all that is left is kept, as much as fits compressed into a
+//! stream's room, and told from there in pages; then the files that have more are read again.
 
 mod files;
 mod gather;
+mod kept;
 mod page;
 mod room;
 
@@ -18,6 +20,7 @@ use watershed_schema::{Column, Seq};
 use crate::{Engine, QueryError};
 use files::Reader;
 use gather::Gather;
+use kept::Kept;
 use page::Page;
 
 pub use page::HistoryStep;
@@ -36,6 +39,7 @@ pub struct History {
     /// For each of these columns, one of the values.
     any_of: Vec<(Column, Vec<String>)>,
     held: Option<Arc<Held>>,
+    kept: Option<Kept>,
     page: Option<Page>,
 }
 
@@ -61,7 +65,7 @@ impl Engine {
     /// [`QueryError::Lake`].
     pub async fn history(&self, wanted: ShardRows, any_of: Vec<(Column, Vec<String>)>) -> Result<Option<History>, QueryError> {
         let Some(lake) = self.lake.clone() else { return Ok(None) };
-        let mut history = History { lake, rooms: self.rooms.clone(), wanted, any_of, held: None, page: None };
+        let mut history = History { lake, rooms: self.rooms.clone(), wanted, any_of, held: None, kept: None, page: None };
         let held = history.held().await?;
         history.wanted.to = within(&held.pinned, &history.wanted);
         Ok(Some(history))
@@ -113,7 +117,7 @@ impl History {
             if self.wanted.from >= self.wanted.to {
                 return Ok(None);
             }
-            self.page = Some(self.read().await?);
+            self.page = Some(self.next_page().await?);
         }
         let page = self.page.as_mut().expect("invariant: it was just read");
         let step = page.step(&self.wanted.tenant, self.wanted.from)?;
@@ -121,11 +125,25 @@ impl History {
             self.page = None;
         }
         self.wanted.from = step.to;
+        if self.kept.as_ref().is_some_and(|kept| kept.to() <= step.to) {
+            self.kept = None;
+        }
         Ok(Some(step))
     }
 
+    async fn next_page(&mut self) -> Result<Page, QueryError> {
+        let from = self.wanted.from;
+        if let Some(kept) = self.kept.as_mut().filter(|kept| from < kept.to()) {
+            return kept.page(from);
+        }
+        // Its room is free for what is read.
+        self.kept = None;
+        let kept = self.read().await?;
+        self.kept.insert(kept).page(from)
+    }
+
     /// Files of a snapshot that was held may be gone: a newer one has their rows.
-    async fn read(&mut self) -> Result<Page, QueryError> {
+    async fn read(&mut self) -> Result<Kept, QueryError> {
         let was_held = self.held.is_some();
         match self.gathered().await {
             Err(error) if was_held => {
@@ -137,14 +155,14 @@ impl History {
         }
     }
 
-    async fn gathered(&mut self) -> Result<Page, QueryError> {
+    async fn gathered(&mut self) -> Result<Kept, QueryError> {
         let held = self.held().await?;
         let room = self.rooms.take();
         let _turn = self.rooms.turn().await;
-        let mut found = Gather::new(&self.wanted, room.bytes());
+        let mut found = Gather::new(&self.wanted, room.kept_bytes());
         let reader = Reader { pinned: &held.pinned, any_of: &self.any_of };
         for file in held.files.iter().filter(|file| file.to > self.wanted.from) {
-            if found.ends_before(file.from) {
+            if found.ends_before(file.from)? {
                 break;
             }
             let mut rows = reader.events(file, found.wanted())?;
@@ -152,7 +170,7 @@ impl History {
                 found.add(&batch.map_err(|error| QueryError::of(error, 0))?)?;
             }
         }
-        Ok(found.page(room))
+        Ok(found.kept(room))
     }
 
     async fn held(&mut self) -> Result<Arc<Held>, QueryError> {

@@ -36,7 +36,10 @@ impl ShardScan {
         let from_seq = self.request.from_seq.max(head.first_seq);
         let to_seq_exclusive = self.request.to_seq_exclusive.min(head.first_seq.advanced_by(head.rows));
         match EVENT_TYPES.into_iter().map(|(kind, _)| kind).find(|kind| kind.mask() == head.event_types) {
-            Some(kind) => stream::iter([self.counted(kind.as_str(), from_seq, to_seq_exclusive)]).boxed(),
+            Some(kind) => {
+                self.progress.read_hot(to_seq_exclusive.0.saturating_sub(from_seq.0));
+                stream::iter([self.counted(kind.as_str(), from_seq, to_seq_exclusive)]).boxed()
+            }
             None => {
                 let request = HotRequest { from_seq, to_seq_exclusive, ..self.request.clone() };
                 stream::try_unfold(Self { request, ..self.clone() }, Self::next).boxed()

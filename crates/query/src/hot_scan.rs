@@ -16,7 +16,7 @@ use watershed_schema::{Column, Row, Seq, ShardId, TenantId, Value, key_hash, nam
 
 use crate::predicates::Predicates;
 use crate::table::TIER;
-use crate::{HotPage, HotRange, HotRequest, HotTier, hot_counts};
+use crate::{HotPage, HotRange, HotRequest, HotTier, Progress, hot_counts};
 
 /// Partitions of about equal length: several for each shard, so that all cores have work.
 pub(crate) fn plan(
@@ -24,7 +24,7 @@ pub(crate) fn plan(
     tenant: &TenantId,
     ranges: &[HotRange],
     predicates: &Predicates,
-    schema: &SchemaRef,
+    (schema, progress): (&SchemaRef, &Progress),
 ) -> Result<Arc<dyn ExecutionPlan>> {
     let partition = |range: &HotRange| {
         let request = HotRequest {
@@ -35,7 +35,9 @@ pub(crate) fn plan(
             names: predicates.names.clone(),
             ..HotRequest::all(tenant, range.trimmed, range.to)
         };
-        let scan = ShardScan { hot: Arc::clone(hot), shard: range.shard, request, schema: Arc::clone(schema) };
+        progress.plan_hot(range.to.0 - range.trimmed.0);
+        let (hot, schema, progress) = (Arc::clone(hot), Arc::clone(schema), progress.clone());
+        let scan = ShardScan { hot, shard: range.shard, request, schema, progress };
         Arc::new(scan) as Arc<dyn PartitionStream>
     };
     if ranges.is_empty() {
@@ -63,6 +65,7 @@ pub(crate) struct ShardScan {
     pub(crate) shard: ShardId,
     pub(crate) request: HotRequest,
     pub(crate) schema: SchemaRef,
+    pub(crate) progress: Progress,
 }
 
 impl PartitionStream for ShardScan {
@@ -85,6 +88,7 @@ impl ShardScan {
             let page =
                 self.hot.page(self.shard, &self.request).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
             let batch = self.columns(&page)?;
+            self.progress.read_hot(page.next.0.saturating_sub(self.request.from_seq.0));
             self.request.from_seq = page.next;
             if batch.num_rows() > 0 {
                 return Ok(Some((batch, self)));

@@ -17,14 +17,20 @@ use futures::future::BoxFuture;
 use object_store::ObjectStore;
 use watershed_lake::Pinned;
 
-/// A file's location as the lake names it; goes along with its key in the store.
-pub(crate) struct Location(pub(crate) String);
+use crate::Progress;
+
+/// A file as the lake knows it; goes along with its key in the store.
+pub(crate) struct Location {
+    pub(crate) path: String,
+    pub(crate) rows: u64,
+}
 
 /// Opens files of one pinned snapshot.
 #[derive(Debug)]
 pub(crate) struct LakeFiles {
     pub(crate) pinned: Pinned,
     pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) progress: Progress,
 }
 
 impl ParquetFileReaderFactory for LakeFiles {
@@ -39,8 +45,10 @@ impl ParquetFileReaderFactory for LakeFiles {
         let unnamed = || DataFusionError::Internal(format!("{key}: the scan does not say where it is"));
         let location = file.extensions.get_arc::<Location>().ok_or_else(unnamed)?;
         let metrics = ParquetFileMetrics::new(partition, key.as_ref(), metrics);
+        let range = file.range.map_or(0..size, |range| range.start.cast_unsigned()..range.end.cast_unsigned());
+        let part = Part { progress: self.progress.clone(), rows: location.rows, size, range };
         let bytes = ParquetObjectReader::new(Arc::clone(&self.store), key).with_file_size(size);
-        Ok(Box::new(LakeFile { pinned: self.pinned.clone(), location, size, bytes, metrics }))
+        Ok(Box::new(LakeFile { pinned: self.pinned.clone(), location, size, bytes, metrics, _part: part }))
     }
 }
 
@@ -50,6 +58,23 @@ struct LakeFile {
     size: u64,
     bytes: ParquetObjectReader,
     metrics: ParquetFileMetrics,
+    _part: Part,
+}
+
+/// The part of a file that a reader is for: it was read when the reader is gone.
+struct Part {
+    progress: Progress,
+    rows: u64,
+    size: u64,
+    range: Range<u64>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Where a row lies is not known; parts add up to all rows.
+        let before = |byte: u64| self.rows * byte.min(self.size) / self.size.max(1);
+        self.progress.read_part(before(self.range.end) - before(self.range.start), self.range.end >= self.size);
+    }
 }
 
 impl LakeFile {
@@ -70,7 +95,7 @@ impl AsyncFileReader for LakeFile {
     }
 
     fn get_metadata<'a>(&'a mut self, _: Option<&'a ArrowReaderOptions>) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
-        let footer = self.pinned.footer(&self.location.0, self.size);
+        let footer = self.pinned.footer(&self.location.path, self.size);
         async { footer.await.map_err(|error| ParquetError::External(Box::new(error))) }.boxed()
     }
 }

@@ -21,10 +21,10 @@ use watershed_lake::{FileFilter, FileToRead, Pinned};
 use watershed_schema::arrow::schema_of;
 use watershed_schema::{Column, TenantId};
 
-use crate::QueryError;
 use crate::lake_files::{LakeFiles, Location};
 use crate::predicates::Predicates;
 use crate::table::TIER;
+use crate::{Progress, QueryError};
 
 /// Whose rows are in a file.
 #[derive(Clone, Copy)]
@@ -41,6 +41,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) predicates: &'a Predicates,
     pub(crate) schema: &'a SchemaRef,
+    pub(crate) progress: &'a Progress,
 }
 
 impl Scan<'_> {
@@ -102,7 +103,8 @@ impl Scan<'_> {
         let location = self.pinned.place(&file.path)?.key;
         let meta = ObjectMeta { location, last_modified: Default::default(), size: file.size, e_tag: None, version: None };
         let mut partitioned = PartitionedFile::from(meta);
-        partitioned.extensions.insert(Location(file.path));
+        self.progress.plan_file(file.rows);
+        partitioned.extensions.insert(Location { path: file.path, rows: file.rows });
         Ok(partitioned)
     }
 
@@ -122,7 +124,7 @@ impl Scan<'_> {
         whose: Whose,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let all = schema_of(Column::ALL);
-        let opened = LakeFiles { pinned: self.pinned.clone(), store };
+        let opened = LakeFiles { pinned: self.pinned.clone(), store, progress: self.progress.clone() };
         // Files without the ids are left out already; of those with several row groups, these filters leave out some.
         let mut source = ParquetSource::new(Arc::clone(&all))
             .with_parquet_file_reader_factory(Arc::new(opened))

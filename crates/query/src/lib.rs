@@ -19,6 +19,7 @@ mod live;
 mod lookup;
 mod params;
 mod predicates;
+mod progress;
 mod table;
 mod time_travel;
 
@@ -29,3 +30,4 @@ pub use history::{History, HistoryStep};
 pub use hot::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError};
 pub use live::{LiveLimits, LiveQuery, Windows};
 pub use params::Param;
+pub use progress::Progress;

@@ -64,6 +64,18 @@ impl Windows {
         Self { query: Arc::new(query), every_us, limits, open: BTreeMap::new(), closed_us: i64::MIN, late: 0 }
     }
 
+    /// The same, of a query that ran before: windows that begin before `closed_us` are closed, `late` events were late.
+    #[must_use]
+    pub fn resumed(self, closed_us: i64, late: u64) -> Self {
+        Self { closed_us, late, ..self }
+    }
+
+    /// Windows that begin before this time are closed.
+    #[must_use]
+    pub fn closed_us(&self) -> i64 {
+        self.closed_us
+    }
+
     /// Columns of the rows: `window_start`, `window_end`, then what is selected.
     #[must_use]
     pub fn schema(&self) -> SchemaRef {

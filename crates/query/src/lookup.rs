@@ -81,7 +81,8 @@ impl Engine {
         let of = |error| QueryError::of(error, self.limits.memory_bytes);
         let filter = [col(wanted.column.name()).eq(lit(wanted.id))];
         let (predicates, schema) = (Predicates::of(&filter), schema_of(Column::ALL));
-        let scan = lake_scan::Scan { pinned, tenant: wanted.tenant, predicates: &predicates, schema: &schema };
+        let (tenant, progress) = (wanted.tenant, &events.progress);
+        let scan = lake_scan::Scan { pinned, tenant, predicates: &predicates, schema: &schema, progress };
         let session = self.session_context().map_err(of)?;
         let plan: Option<Arc<dyn ExecutionPlan>> = scan.plan(&session.state(), &filter).await?;
         let Some(plan) = plan else { return Ok(()) };

@@ -14,7 +14,7 @@ use watershed_schema::arrow::schema_of;
 use watershed_schema::{Column, Seq, TenantId};
 
 use crate::predicates::Predicates;
-use crate::{HotRange, HotTier, QueryError, hot_scan, lake_scan};
+use crate::{HotRange, HotTier, Progress, QueryError, hot_scan, lake_scan};
 
 /// Name of the pseudo-column that says where a row was read: `hot` or `lake`.
 pub(crate) const TIER: &str = "_tier";
@@ -28,6 +28,8 @@ pub(crate) struct Events {
     /// Where the hot tier stood when it was asked.
     pub(crate) tails: Vec<HotRange>,
     pub(crate) pinned: Option<Pinned>,
+    /// What was read of it.
+    pub(crate) progress: Progress,
     schema: SchemaRef,
 }
 
@@ -48,13 +50,22 @@ impl Events {
         let watermark = |range: &HotRange| pinned.as_ref().and_then(|pinned| pinned.watermark.get(&range.shard).copied());
         let from = |range: HotRange| HotRange { trimmed: watermark(&range).unwrap_or(Seq::FIRST), ..range };
         let ranges = tails.iter().copied().map(from).filter(|range| range.trimmed < range.to).collect();
-        Ok(Self { tenant: tenant.clone(), hot: Arc::clone(hot), ranges, tails, pinned, schema: full_schema() })
+        Ok(Self {
+            tenant: tenant.clone(),
+            hot: Arc::clone(hot),
+            ranges,
+            tails,
+            pinned,
+            progress: Progress::default(),
+            schema: full_schema(),
+        })
     }
 
     /// The lake of one snapshot, and nothing of the hot tier.
     pub(crate) fn past(tenant: &TenantId, hot: &Arc<dyn HotTier>, pinned: Pinned) -> Self {
-        let (ranges, tails) = (Vec::new(), Vec::new());
-        Self { tenant: tenant.clone(), hot: Arc::clone(hot), ranges, tails, pinned: Some(pinned), schema: full_schema() }
+        let (ranges, tails, progress) = (Vec::new(), Vec::new(), Progress::default());
+        let (tenant, hot) = (tenant.clone(), Arc::clone(hot));
+        Self { tenant, hot, ranges, tails, pinned: Some(pinned), progress, schema: full_schema() }
     }
 }
 
@@ -89,9 +100,10 @@ impl TableProvider for Events {
         let wanted: Vec<usize> = projection.map_or_else(|| (0..self.schema.fields().len()).collect(), Clone::clone);
         let schema = Arc::new(self.schema.project(&wanted)?);
         let predicates = Predicates::of(filters);
-        let hot = hot_scan::plan(&self.hot, &self.tenant, &self.ranges, &predicates, &schema)?;
+        let hot = hot_scan::plan(&self.hot, &self.tenant, &self.ranges, &predicates, (&schema, &self.progress))?;
         let Some(pinned) = &self.pinned else { return Ok(hot) };
-        let scan = lake_scan::Scan { pinned, tenant: &self.tenant, predicates: &predicates, schema: &schema };
+        let (tenant, progress) = (&self.tenant, &self.progress);
+        let scan = lake_scan::Scan { pinned, tenant, predicates: &predicates, schema: &schema, progress };
         match scan.plan(state, filters).await.map_err(|error| DataFusionError::External(Box::new(error)))? {
             Some(lake) => UnionExec::try_new(vec![lake, hot]),
             None => Ok(hot),

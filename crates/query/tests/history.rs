@@ -98,6 +98,49 @@ async fn a_page_opens_the_files_that_may_hold_it_and_no_others() {
     assert_eq!(cold.store.take(".parquet").len(), 0);
 }
 
+/// Events in the order of their traces, which is not that of their numbers, several times as long as a page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_read_once_for_all_pages_that_are_cut_from_it() {
+    const LONG: u64 = 3_000;
+    let cold = Cold::new().await;
+    let block = |first: u64| {
+        let mut batch = BatchBuilder::new(TenantId::default(), 0);
+        for seq in first..first + 300 {
+            batch.row(None, |row| {
+                row.str(Column::Id, &id(seq));
+                row.str(Column::Ns, "default");
+                row.str(Column::EventType, "log");
+                row.str(Column::EventName, "n");
+                row.int(Column::Timestamp, HOUR_US);
+                row.str(Column::TraceId, &cold::trace(seq));
+                row.str(Column::LogMessage, &format!("{seq} {}", "a line like all others; ".repeat(600)));
+            });
+        }
+        (Seq(first), Arc::new(batch.finish().expect("rows")))
+    };
+    let blocks = (1..=LONG).step_by(300).map(block).collect();
+    let rows = Rows { shard: SHARD, from_seq: Seq(1), to_seq: Seq(1 + LONG), blocks };
+    let files = cold.lake.write(&rows, Epoch(1)).await.expect("writes");
+    assert_eq!(files.len(), 1);
+    cold.commit(vec![StagedRange { shard: SHARD, from_seq: Seq(1), to_seq: Seq(1 + LONG), files }]).await;
+    let engine = cold.engine();
+    let first = ShardRows { to: Seq(2), ..all() };
+    assert_eq!(told(&mut history(&engine, first).await, Seq::FIRST).await, expected(1..2));
+    cold.store.take(".parquet");
+    let whole = ShardRows { to: Seq(1 + LONG), ..all() };
+    let mut reading = history(&engine, whole.clone()).await;
+    let step = reading.next().await.expect("reads").expect("there are events");
+    let once: usize = cold.store.take(".parquet").values().sum();
+    assert!(step.to < Seq(100), "a step of {step:?}");
+    let mut at = step.to;
+    while let Some(step) = reading.next().await.expect("reads") {
+        assert_eq!(step.from, at);
+        at = step.to;
+    }
+    assert_eq!((at, cold.store.take(".parquet").len()), (whole.to, 0), "asked {once} times at first, and never again");
+    assert_eq!(told(&mut history(&engine, whole).await, Seq::FIRST).await, expected(1..=LONG));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_another_tenants_lies_between_and_is_not_told() {
     let cold = Cold::new().await;

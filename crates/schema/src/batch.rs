@@ -95,6 +95,14 @@ impl EventBatch {
         &self.body
     }
 
+    /// Bytes that it takes in memory: beside the body where each event stands, and where its texts do that filters look at
+    /// ([`Self::texts`]), as soon as somebody looks.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let events = self.rows.capacity() * size_of::<RowPlace>() + self.rows.len() * texts::EVENT_BYTES;
+        self.body.len() + self.shared.capacity() * size_of::<Range<usize>>() + events
+    }
+
     /// Number of events, at least 1.
     #[must_use]
     pub fn len(&self) -> usize {

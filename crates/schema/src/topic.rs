@@ -98,6 +98,12 @@ impl Pattern {
         Ok(Self { prefix: format!("{prefix}."), tail })
     }
 
+    /// Whether it asks for every topic.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.tail == Tail::Everything
+    }
+
     /// Whether it asks for this topic.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {

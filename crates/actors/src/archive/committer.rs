@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use prost::Message as _;
 use watershed_lake::Doomed;
-use watershed_schema::proto::{PeerDoomed, PeerUpkeep, UpkeepStep};
+use watershed_schema::proto::{PeerDoomed, PeerLetters, PeerRun, PeerUpkeep, UpkeepStep};
 use watershed_schema::{NodeId, Seq, ShardId};
 
 use super::ArchiverHandle;
@@ -23,6 +23,8 @@ const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 /// Parquet of all that a node has not staged.
 const STAGE_DEADLINE: Duration = Duration::from_secs(120);
 const FORGET_DEADLINE: Duration = Duration::from_secs(10);
+/// A stream waits for it.
+const LETTERS_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why upkeep was not done as it was asked for.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -151,6 +153,20 @@ impl ArchiverHandle {
             }
         }
         Ok(())
+    }
+
+    /// Which events are among the dead letters of the other nodes. What one that does not answer has cannot be known.
+    pub(super) async fn letters_elsewhere(&self, asked: &PeerLetters) -> Vec<PeerRun> {
+        let route = self.control.route();
+        let ask = async |node: NodeId| match route.asked(node, Ask::Letters, asked.encode_to_vec().into(), LETTERS_DEADLINE).await
+        {
+            Ok(answer) => answer.runs,
+            Err(error) => {
+                tracing::warn!(%node, %error, shard = asked.shard, "its dead letters are not known: a stream may pass them over");
+                Vec::new()
+            }
+        };
+        join_all(self.others().into_iter().map(ask)).await.concat()
     }
 
     /// Takes rows out of the dead letters of all nodes; one that does not answer is told as a failed step.

@@ -4,8 +4,8 @@ use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use watershed_lake::{DeadLetters, LakeError, Rows};
-use watershed_schema::proto::{DeadLetter, PeerDoomed, Replayed, UpkeepStep};
-use watershed_schema::{Column, Row, Value};
+use watershed_schema::proto::{DeadLetter, PeerDoomed, PeerLetters, PeerRun, Replayed, UpkeepStep};
+use watershed_schema::{Column, Row, Seq, ShardId, Value};
 
 use super::{ArchiveError, Archiver, stage};
 use crate::shard::ShardHandle;
@@ -62,6 +62,14 @@ pub(super) fn list(shards: &[ShardHandle], letters: &DeadLetters) -> io::Result<
 /// Number of letters of every shard.
 pub(super) fn count(shards: &[ShardHandle], letters: &DeadLetters) -> io::Result<usize> {
     shards.iter().map(|shard| letters.count(shard.id(), shard.positions().staged())).sum()
+}
+
+/// Which events of a tenant are in letters.
+pub(super) fn runs(letters: &DeadLetters, asked: &PeerLetters) -> io::Result<Vec<PeerRun>> {
+    let shard = u16::try_from(asked.shard).map_err(io::Error::other)?;
+    let within = (Seq(asked.from_seq_inclusive), Seq(asked.to_seq_exclusive));
+    let run = |(from, to): (Seq, Seq)| PeerRun { from_seq_inclusive: from.0, to_seq_exclusive: to.0 };
+    Ok(letters.runs(&asked.tenant, ShardId(shard), within)?.into_iter().map(run).collect())
 }
 
 /// The word for it among the steps of upkeep.

@@ -10,8 +10,8 @@ use watershed_cluster::{Group, RaftCall};
 use watershed_schema::proto::control_command::Command;
 use watershed_schema::proto::peer_refusal::Reason;
 use watershed_schema::proto::{
-    JoinNode, PeerAnswer, PeerAppend, PeerDoomed, PeerPositions, PeerPropose, PeerRefusal, PeerScan, PeerTail, PeerTransfer,
-    PeerUpkeep, PeerVoters,
+    JoinNode, PeerAnswer, PeerAppend, PeerDoomed, PeerLetters, PeerPositions, PeerPropose, PeerRefusal, PeerScan, PeerTail,
+    PeerTransfer, PeerUpkeep, PeerVoters,
 };
 use watershed_schema::{EntryKind, EventBatch, GroupId, NodeId, Seq};
 
@@ -63,6 +63,7 @@ impl Gateway {
             Ask::Upkeep => self.upkeep(body).await,
             Ask::Stage => self.stage().await,
             Ask::Forget => self.forget(body).await,
+            Ask::Letters => self.letters(body),
             Ask::Replicas => Ok(PeerAnswer { replicas: status::replicas(self), ..PeerAnswer::default() }),
         };
         done.unwrap_or_else(|refusal| PeerAnswer { refusal: Some(refusal), ..PeerAnswer::default() })
@@ -132,6 +133,7 @@ impl Gateway {
     }
 
     async fn scan(&self, group: GroupId, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {
+        metrics::counter!("watershed_peer_scans_total").increment(1);
         let request = wire::scan_of(PeerScan::decode(body).map_err(invalid)?).map_err(invalid)?;
         let page = self.leading(group)?.read(request).await.map_err(of_read)?;
         Ok(PeerAnswer { page: Some(wire::page(&page)), ..PeerAnswer::default() })
@@ -176,6 +178,14 @@ impl Gateway {
             true => Ok(PeerAnswer::default()),
             false => Err(refusal(Reason::Busy, "what is committed could not be staged")),
         }
+    }
+
+    fn letters(&self, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {
+        let asked = PeerLetters::decode(body).map_err(invalid)?;
+        // A node without a lake has no letters.
+        let Some(archiver) = self.archiver() else { return Ok(PeerAnswer::default()) };
+        let runs = archiver.letters_of(&asked).map_err(|error| refusal(Reason::Unknown, error.to_string()))?;
+        Ok(PeerAnswer { runs, ..PeerAnswer::default() })
     }
 
     async fn forget(&self, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {

@@ -8,7 +8,7 @@ use watershed_schema::{EventBatch, Seq};
 
 use super::handle::Page;
 
-/// Bytes kept for each shard.
+/// Bytes kept for each shard, with what is known of the events beside their own bytes.
 const RECENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 #[derive(Default)]
@@ -19,10 +19,10 @@ pub(crate) struct Recent {
 
 impl Recent {
     pub(crate) fn push(&mut self, first_seq: Seq, batch: Arc<EventBatch>) {
-        self.bytes += batch.body().len();
+        self.bytes += batch.memory_bytes();
         self.blocks.push_back((first_seq, batch));
         while self.bytes > RECENT_BYTES_MAX && self.blocks.len() > 1 {
-            let gone = self.blocks.pop_front().map_or(0, |(_, batch)| batch.body().len());
+            let gone = self.blocks.pop_front().map_or(0, |(_, batch)| batch.memory_bytes());
             self.bytes -= gone;
         }
     }
@@ -84,6 +84,20 @@ mod tests {
         assert_eq!(page.next, Seq(16));
         let only_b = ScanRequest { to_seq_exclusive: Seq(15), ..ScanRequest::from(Seq(13)) };
         assert_eq!(recent.read(&only_b).expect("in memory").next, Seq(15));
+    }
+
+    /// Events of a few bytes, about each of which more is known than it is long.
+    #[test]
+    fn what_is_known_of_events_counts_against_the_bound() {
+        const ROWS: usize = 1_000;
+        let (mut recent, small) = (Recent::default(), batch("a", ROWS));
+        let places = small.memory_bytes() - small.body().len();
+        assert!(places > small.body().len(), "{places} bytes beside {}", small.body().len());
+        for n in 0..2 * RECENT_BYTES_MAX / small.memory_bytes() {
+            recent.push(Seq((1 + n * ROWS) as u64), Arc::clone(&small));
+        }
+        let held: usize = recent.blocks.iter().map(|(_, batch)| batch.memory_bytes()).sum();
+        assert!(held <= RECENT_BYTES_MAX && held + small.memory_bytes() > RECENT_BYTES_MAX, "{held} bytes are held");
     }
 
     #[test]

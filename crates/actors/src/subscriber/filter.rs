@@ -1,6 +1,6 @@
 //! Which events a subscription wants.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use watershed_schema::batch::FILTERED;
 use watershed_schema::topic::{self, Pattern};
@@ -9,20 +9,18 @@ use watershed_schema::{Column, EventType, proto};
 const PATTERNS_MAX: usize = 1_000;
 const VALUES_MAX: usize = 1_000;
 
-/// Where the parts of [`Filter::any_of`] stand among [`FILTERED`].
-pub(super) const PLACES: [usize; 4] = [0, 2, 3, 4];
-
 /// A filter that cannot be used; names the field and the limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct FilterError(String);
 
-/// A compiled filter: topics AND types AND services AND traces AND sessions; an empty part is no condition.
+/// A compiled filter: one of the topics AND, of each column that filters look at, one of some texts; no topics and no list are
+/// no condition.
 #[derive(Clone, Debug)]
 pub struct Filter {
     pub(super) topics: Box<[Pattern]>,
-    /// Types, services, traces, sessions.
-    pub(super) any_of: [HashSet<String>; 4],
+    /// By place in [`FILTERED`]. A list of nothing: nothing is wanted.
+    pub(super) any_of: [Option<HashSet<String>>; FILTERED.len()],
 }
 
 impl Filter {
@@ -41,22 +39,38 @@ impl Filter {
             return Err(FilterError(format!("filter.event_types: `{word}` is no event type")));
         }
         let pattern = |text: &String| Pattern::parse(text).map_err(|error| FilterError(format!("filter.topics: {error}")));
-        let topics = wanted.topics.iter().map(pattern).collect::<Result<_, _>>()?;
-        let any_of = lists.map(|list| list.iter().cloned().collect());
-        Ok(Self { topics, any_of })
+        let mut topics = wanted.topics.iter().map(pattern).collect::<Result<Vec<_>, _>>()?;
+        if topics.iter().any(Pattern::is_everything) {
+            topics.clear();
+        }
+        let [types, services, traces, sessions] =
+            lists.map(|list| (!list.is_empty()).then(|| list.iter().cloned().collect::<HashSet<_>>()));
+        Ok(Self { topics: topics.into(), any_of: [types, None, services, traces, sessions] })
+    }
+
+    /// The same, of events that also have one of the values in each of these columns, as far as they are of [`FILTERED`]:
+    /// what a condition that the filter does not know asks of an event, so that it is found by it.
+    #[must_use]
+    pub fn narrowed(mut self, needs: impl IntoIterator<Item = (Column, BTreeSet<String>)>) -> Self {
+        for (column, values) in needs {
+            let Some(place) = FILTERED.iter().position(|filtered| *filtered == column) else { continue };
+            let is_known = |value: &String| self.any_of[place].as_ref().is_none_or(|known| known.contains(value));
+            self.any_of[place] = Some(values.into_iter().filter(is_known).collect());
+        }
+        self
     }
 
     /// Whether there is no condition.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.topics.is_empty() && self.any_of.iter().all(HashSet::is_empty)
+        self.topics.is_empty() && self.any_of.iter().all(Option::is_none)
     }
 
     /// Lists of which one value each must be there, for who can leave out events early; not those that want an event without
     /// one, too.
     pub fn lists(&self) -> impl Iterator<Item = (Column, &HashSet<String>)> {
-        let columns = PLACES.map(|place| FILTERED[place]);
-        columns.into_iter().zip(&self.any_of).filter(|(_, any)| !any.is_empty() && !any.contains(""))
+        let lists = FILTERED.into_iter().zip(&self.any_of).filter_map(|(column, any)| Some((column, any.as_ref()?)));
+        lists.filter(|(_, any)| !any.is_empty() && !any.contains(""))
     }
 
     /// Whether it wants an event with these texts, by place in [`FILTERED`].
@@ -71,7 +85,8 @@ impl Filter {
 
     /// As far as they are no topic.
     pub(super) fn lists_want<'a>(&self, text: impl Fn(usize) -> &'a str) -> bool {
-        self.any_of.iter().zip(PLACES).all(|(any, place)| any.is_empty() || any.contains(text(place)))
+        let wants = |(place, any): (usize, &Option<HashSet<String>>)| any.as_ref().is_none_or(|any| any.contains(text(place)));
+        self.any_of.iter().enumerate().all(wants)
     }
 }
 

@@ -1,32 +1,38 @@
 //! Filters of many streams as one index: an event costs what matches it, not what is there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use watershed_schema::EventBatch;
+use watershed_schema::batch::FILTERED;
 use watershed_schema::topic::Trie;
 use watershed_schema::wire::Malformed;
 
-use super::filter::{Filter, PLACES, topic_of};
+use super::filter::{Filter, topic_of};
 
-/// A filter is filed under one of its parts, the one that fewest events have: trace, session, topic, service, type.
+/// A filter is filed under one of its parts, the one that fewest events have ([`part`]). Who leaves costs the same however many
+/// are filed under the same.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     filters: HashMap<u64, Arc<Filter>>,
     topics: Trie<u64>,
-    /// Types, services, traces, sessions, like [`Filter::any_of`].
-    values: [HashMap<Box<str>, Vec<u64>>; 4],
-    everything: Vec<u64>,
+    /// By place in [`FILTERED`], like [`Filter::any_of`].
+    values: [HashMap<Box<str>, BTreeSet<u64>>; FILTERED.len()],
+    everything: BTreeSet<u64>,
 }
 
 /// Where a filter is filed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
+    /// Under each value of the list at this place.
     Values(usize),
     Topics,
     Everything,
 }
+
+/// Traces, sessions and names before topics, of which one may mean any number of events; then services and types.
+const PLACES: [Part; 6] = [Part::Values(3), Part::Values(4), Part::Values(1), Part::Topics, Part::Values(2), Part::Values(0)];
 
 impl Index {
     pub(super) fn is_empty(&self) -> bool {
@@ -39,12 +45,11 @@ impl Index {
             return;
         }
         match part(&filter) {
-            Part::Values(which) => {
-                let by_value = &mut self.values[which];
-                filter.any_of[which].iter().for_each(|value| by_value.entry(value.as_str().into()).or_default().push(id));
-            }
+            Part::Values(place) => values(&filter, place).for_each(|value| {
+                self.values[place].entry(value.as_str().into()).or_default().insert(id);
+            }),
             Part::Topics => filter.topics.iter().for_each(|pattern| self.topics.insert(pattern, id)),
-            Part::Everything => self.everything.push(id),
+            Part::Everything => drop(self.everything.insert(id)),
         }
         self.filters.insert(id, filter);
     }
@@ -52,9 +57,9 @@ impl Index {
     pub(super) fn remove(&mut self, id: u64) {
         let Some(filter) = self.filters.remove(&id) else { return };
         match part(&filter) {
-            Part::Values(which) => filter.any_of[which].iter().for_each(|value| forget(&mut self.values[which], value, id)),
+            Part::Values(place) => values(&filter, place).for_each(|value| forget(&mut self.values[place], value, id)),
             Part::Topics => filter.topics.iter().for_each(|pattern| self.topics.remove(pattern, id)),
-            Part::Everything => self.everything.retain(|one| *one != id),
+            Part::Everything => drop(self.everything.remove(&id)),
         }
     }
 
@@ -66,7 +71,7 @@ impl Index {
             return Ok(());
         }
         let text = batch.texts(row)?;
-        for (by_value, place) in self.values.iter().zip(PLACES) {
+        for (place, by_value) in self.values.iter().enumerate() {
             found.extend(by_value.get(text(place)).into_iter().flatten());
         }
         if !self.topics.is_empty() {
@@ -88,21 +93,24 @@ impl Index {
     }
 }
 
+/// A list of nothing comes first: who wants nothing is filed nowhere.
 fn part(filter: &Filter) -> Part {
-    let has = |which: usize| !filter.any_of[which].is_empty();
-    match () {
-        () if has(2) => Part::Values(2),
-        () if has(3) => Part::Values(3),
-        () if !filter.topics.is_empty() => Part::Topics,
-        () if has(1) => Part::Values(1),
-        () if has(0) => Part::Values(0),
-        () => Part::Everything,
-    }
+    let has = |part: &Part| match part {
+        Part::Values(place) => filter.any_of[*place].is_some(),
+        Part::Topics => !filter.topics.is_empty(),
+        Part::Everything => true,
+    };
+    let nothing = filter.any_of.iter().position(|any| any.as_ref().is_some_and(std::collections::HashSet::is_empty));
+    nothing.map(Part::Values).or_else(|| PLACES.into_iter().find(has)).unwrap_or(Part::Everything)
 }
 
-fn forget<S: BuildHasher>(by_value: &mut HashMap<Box<str>, Vec<u64>, S>, value: &str, id: u64) {
+fn values(filter: &Filter, place: usize) -> impl Iterator<Item = &String> {
+    filter.any_of[place].iter().flatten()
+}
+
+fn forget<S: BuildHasher>(by_value: &mut HashMap<Box<str>, BTreeSet<u64>, S>, value: &str, id: u64) {
     let Some(ids) = by_value.get_mut(value) else { return };
-    ids.retain(|one| *one != id);
+    ids.remove(&id);
     if ids.is_empty() {
         by_value.remove(value);
     }
@@ -120,7 +128,17 @@ mod tests {
         prop::collection::vec(prop::sample::select(of).prop_map(str::to_owned), 0..3)
     }
 
-    fn filter() -> impl Strategy<Value = proto::Filter> {
+    fn filter() -> impl Strategy<Value = Filter> {
+        (wanted(), needs()).prop_map(|(wanted, needs)| Filter::new(&wanted).unwrap().narrowed(needs))
+    }
+
+    /// What a condition asks for, which may contradict the lists, and be nothing.
+    fn needs() -> impl Strategy<Value = Vec<(Column, BTreeSet<String>)>> {
+        let texts = some(&["log", "trace", "a", "b.c", "s1", "t1", "v1", ""]).prop_map(BTreeSet::from_iter);
+        prop::collection::vec((prop::sample::select(&FILTERED[..]), texts), 0..3)
+    }
+
+    fn wanted() -> impl Strategy<Value = proto::Filter> {
         let topics = some(&["*", "log.**", "log.*", "trace.a", "trace.b.>", "track.*"]);
         (topics, some(&["log", "trace"]), some(&["s1", "s2"]), some(&["t1", "t2"]), some(&["v1"])).prop_map(
             |(topics, event_types, service_names, trace_ids, session_ids)| proto::Filter {
@@ -140,6 +158,29 @@ mod tests {
             .prop_map(|(kind, name, service, trace, session)| [kind, name, service, trace, session])
     }
 
+    /// A look at each of the others for each one that leaves would be 10 000 million looks.
+    #[test]
+    fn to_leave_costs_the_same_however_many_are_filed_under_the_same() {
+        const COUNT: u64 = 100_000;
+        let session = proto::Filter { session_ids: vec!["s".to_owned()], ..proto::Filter::default() };
+        for wanted in [session, proto::Filter::default()] {
+            let (mut index, filter) = (Index::default(), Arc::new(Filter::new(&wanted).unwrap()));
+            (0..COUNT).for_each(|id| index.insert(id, Arc::clone(&filter)));
+            let began = std::time::Instant::now();
+            (0..COUNT).for_each(|id| index.remove(id));
+            assert!(index.is_empty() && began.elapsed().as_secs() < 10, "{wanted:?} took {:?}", began.elapsed());
+        }
+    }
+
+    #[test]
+    fn who_wants_nothing_is_not_looked_at() {
+        let mut index = Index::default();
+        let wanted = proto::Filter { event_types: vec!["log".to_owned()], ..proto::Filter::default() };
+        let nothing = Filter::new(&wanted).unwrap().narrowed([(Column::EventType, BTreeSet::from(["trace".to_owned()]))]);
+        index.insert(1, Arc::new(nothing));
+        assert!(!index.is_empty() && index.values.iter().all(HashMap::is_empty) && index.everything.is_empty());
+    }
+
     proptest! {
         #[test]
         fn it_finds_what_each_filter_by_itself_would_take(
@@ -147,7 +188,7 @@ mod tests {
             events in prop::collection::vec(event(), 1..30),
             gone in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
         ) {
-            let filters: Vec<_> = filters.iter().map(|wanted| Arc::new(Filter::new(wanted).unwrap())).collect();
+            let filters: Vec<_> = filters.into_iter().map(Arc::new).collect();
             let mut index = Index::default();
             (0..).zip(&filters).for_each(|(id, filter)| index.insert(id, Arc::clone(filter)));
             let gone: Vec<_> = gone.iter().map(|one| one.index(filters.len())).collect();

@@ -3,6 +3,7 @@
 pub(crate) mod chart;
 pub(crate) mod cohort;
 pub(crate) mod funnel;
+mod progress;
 pub(crate) mod ratio;
 pub(crate) mod track;
 

@@ -3,12 +3,13 @@
 mod live;
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, ValueEnum};
 use futures::TryStreamExt as _;
-use watershed_client::{Event, Filter, Item, LiveQuery, OnLag, Start};
+use watershed_client::{Event, Filter, GapReason, Item, LiveQuery, OnLag, Start};
 
 use crate::Target;
 use crate::out::{self, Failure};
@@ -108,10 +109,8 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
 
 fn print(item: &Item, format: Format, left: &mut u64) -> Result<(), Failure> {
     if let Some(lost) = &item.lost {
-        out::say(&format!(
-            "shard {}: events {} to {} are not delivered: in neither tier any longer, or passed over",
-            item.shard, lost.start, lost.end
-        ));
+        let (Range { start, end }, why) = (&lost.seqs, why(lost.reason));
+        out::say(&format!("shard {}: events from {start} on and before {end} are not delivered: {why}", item.shard));
     }
     let mut text = String::new();
     for (seq, event) in item.events.iter().take(usize::try_from(*left).unwrap_or(usize::MAX)) {
@@ -123,6 +122,15 @@ fn print(item: &Item, format: Format, left: &mut u64) -> Result<(), Failure> {
         text.push('\n');
     }
     Ok(out::data(&text)?)
+}
+
+fn why(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::PassedOver => "the stream was too far behind",
+        GapReason::Lost => "they are in neither tier any longer",
+        GapReason::DeadLetter => "the lake refused them: see watershed lake dead-letters",
+        GapReason::Unspecified => "the node does not say why",
+    }
 }
 
 /// One line for people: time, type, service, name, what came of it, ids.

@@ -2,16 +2,17 @@
 
 use axum::Router;
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use prost::Message as _;
 use tonic::{Request, Status, Streaming};
+use watershed_schema::TenantId;
 use watershed_schema::proto::follow_request::Command;
 use watershed_schema::proto::{self, follow_response};
 
 use super::Context;
 use super::raw::streaming;
 use crate::refusal::Refusal;
-use crate::subscribe::{Asked, Message, Session, Streams};
+use crate::subscribe::{Message, Session, Streams};
 use crate::tenant;
 
 pub(super) fn routes(context: &Context) -> Router {
@@ -23,8 +24,9 @@ pub(super) fn routes(context: &Context) -> Router {
 struct Connection {
     /// None once the client has said its last command: what it has subscribed to goes on.
     commands: Option<Streaming<Bytes>>,
-    session: Session,
+    session: Session<Message>,
     streams: Streams,
+    tenant: TenantId,
 }
 
 async fn follow(
@@ -33,8 +35,8 @@ async fn follow(
 ) -> Result<impl Stream<Item = Result<Bytes, Status>> + Send + 'static, Status> {
     streams.drain.refuse_if_begun()?;
     let tenant = tenant::of(&requests.metadata().clone().into_headers())?;
-    let session = Session::new(streams.clone(), tenant);
-    let connection = Connection { commands: Some(requests.into_inner()), session, streams };
+    let session = Session::new(streams.seats.limits().window_bytes);
+    let connection = Connection { commands: Some(requests.into_inner()), session, streams, tenant };
     Ok(stream::unfold(Some(connection), |connection| async move {
         let mut connection = connection?;
         match connection.next().await {
@@ -83,10 +85,19 @@ impl Connection {
                 Ok(()) => said(id, follow_response::Said::Unsubscribed(true)),
                 Err(refusal) => refused(id, &refusal),
             }),
-            Ok(Command::Subscribe(proto::FollowSubscribe { id, request, acks })) => {
-                let asked = Asked { id: Some(id).filter(|id| !id.is_empty()), request: request.unwrap_or_default(), acks };
-                self.session.subscribe(asked).await.err().map(|(id, refusal)| refused(id, &refusal))
+            Ok(Command::Subscribe(asked)) => self.subscribe(asked).await.err().map(|(id, refusal)| refused(id, &refusal)),
+        }
+    }
+
+    async fn subscribe(&mut self, asked: proto::FollowSubscribe) -> Result<(), (String, Refusal)> {
+        let proto::FollowSubscribe { id, request, acks } = asked;
+        let id = self.session.admit(Some(id).filter(|id| !id.is_empty()))?;
+        match self.streams.open(self.tenant.clone(), request.unwrap_or_default()).await {
+            Ok(stream) => {
+                self.session.open(id, acks, stream.messages(self.streams.drain.clone()).boxed());
+                Ok(())
             }
+            Err(refusal) => Err((id, refusal)),
         }
     }
 

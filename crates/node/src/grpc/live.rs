@@ -19,6 +19,7 @@ pub(super) fn asked(asked: proto::LiveRequest) -> LiveAsked {
         Start::Now(now) => subscribe_request::Start::Now(now),
         Start::Earliest(earliest) => subscribe_request::Start::Earliest(earliest),
         Start::TimestampUs(from_us) => subscribe_request::Start::TimestampUs(from_us),
+        Start::ResumeToken(token) => subscribe_request::Start::ResumeToken(token),
     });
     LiveAsked {
         sql: asked.sql,
@@ -29,19 +30,21 @@ pub(super) fn asked(asked: proto::LiveRequest) -> LiveAsked {
 }
 
 /// The schema, then what comes.
-pub(super) fn ipc(live: Live, drain: Drain) -> Result<BoxStream<'static, Result<proto::LiveResponse, Status>>, Status> {
+pub(super) fn ipc(mut live: Live, drain: Drain) -> Result<BoxStream<'static, Result<proto::LiveResponse, Status>>, Status> {
     let mut writer = StreamWriter::try_new(Vec::new(), &live.schema()).map_err(internal)?;
-    let head = proto::LiveResponse { arrow_ipc: written(&mut writer), ..proto::LiveResponse::default() };
+    let (arrow_ipc, resume_token) = (written(&mut writer), live.token().into());
+    let head = proto::LiveResponse { arrow_ipc, resume_token, ..proto::LiveResponse::default() };
     let rest = live.told(drain).scan(writer, |writer, told| {
-        let said = told.map_err(Status::from).and_then(|told| response(writer, &told).map_err(internal));
+        let said = told.map_err(Status::from).and_then(|told| response(writer, told).map_err(internal));
         std::future::ready(Some(said))
     });
     Ok(stream::once(async move { Ok(head) }).chain(rest).boxed())
 }
 
-fn response(writer: &mut StreamWriter<Vec<u8>>, told: &LiveTold) -> Result<proto::LiveResponse, ArrowError> {
-    told.rows.iter().try_for_each(|rows| writer.write(rows))?;
-    Ok(proto::LiveResponse { arrow_ipc: written(writer), late_events: told.late, lost_events: told.lost })
+fn response(writer: &mut StreamWriter<Vec<u8>>, told: LiveTold) -> Result<proto::LiveResponse, ArrowError> {
+    let LiveTold { rows, late: late_events, lost: lost_events, token } = told;
+    rows.iter().try_for_each(|rows| writer.write(rows))?;
+    Ok(proto::LiveResponse { arrow_ipc: written(writer), late_events, lost_events, resume_token: token.into() })
 }
 
 fn internal(error: ArrowError) -> Status {

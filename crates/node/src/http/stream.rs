@@ -2,6 +2,7 @@
 
 mod commands;
 mod events;
+mod said;
 mod socket;
 
 use axum::Router;
@@ -38,7 +39,7 @@ async fn stream(
     match (opened.await, upgrade) {
         (Err(refusal), _) => answer::refusal_json(&refusal),
         (Ok((_, query)), Ok(_)) if query.is_live() => {
-            let reason = "sql: a live query is told as server-sent events or over gRPC, not over a WebSocket";
+            let reason = "sql: over a WebSocket it stands in the message `subscribe`, not in the address";
             answer::refusal_json(&Refusal::Invalid(reason.to_owned()))
         }
         (Ok((tenant, _)), Ok(upgrade)) => {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use watershed_schema::payload::quote;
+use watershed_schema::proto::GapReason;
 use watershed_schema::{ShardId, event_json};
 
 use super::matching::Found;
@@ -39,8 +40,9 @@ impl Message {
         }
         match &self.told {
             Told::Subscribed { .. } => {}
-            Told::Gap { shard, from, to } => {
-                add(&mut out, format_args!("\"shard\":{shard},\"from_seq\":{from},\"to_seq\":{to},"));
+            Told::Gap { shard, from, to, reason } => {
+                let reason = reason_word(*reason);
+                add(&mut out, format_args!("\"shard\":{shard},\"from_seq\":{from},\"to_seq\":{to},\"reason\":\"{reason}\","));
             }
             Told::Events { shard, found, .. } => events(*shard, found, &mut out)?,
         }
@@ -57,6 +59,15 @@ pub(crate) fn token_text(token: &[u8]) -> String {
 /// The token that a text is, if it is one.
 pub(crate) fn token_of(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+fn reason_word(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Unspecified => "unknown",
+        GapReason::PassedOver => "passed_over",
+        GapReason::Lost => "lost",
+        GapReason::DeadLetter => "dead_letter",
+    }
 }
 
 fn events(shard: ShardId, found: &[Found], out: &mut String) -> Result<(), Refusal> {

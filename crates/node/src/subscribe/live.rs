@@ -3,6 +3,12 @@
 //! Time is the events' own. It goes with the newest event that was read, less the allowed lateness, and no further than the
 //! clock on the wall: one event from tomorrow closes nothing. As long as a shard reads what was there when the query began,
 //! time waits for it. When nothing comes for a window's length and the lateness, the windows that are over close.
+//!
+//! A token is in everything that is told. With it another node computes the open windows again, from the events' first on, and
+//! goes on: each window is told once, with all its events.
+
+mod place;
+mod start;
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -11,23 +17,21 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::StreamExt as _;
-use futures::stream::{self, BoxStream, Stream as FuturesStream};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
-use watershed_query::{LiveLimits, LiveQuery, Windows};
-use watershed_schema::{Column, ShardId, TenantId, Value, proto};
+use futures::stream::{BoxStream, Stream as FuturesStream};
+use tokio::time::{Instant, Interval};
+use watershed_query::Windows;
+use watershed_schema::{Column, Row, Seq, ShardId, Value, proto};
 
-use super::Streams;
+use super::draining::{Source, until_drained};
 use super::matching::Found;
-use super::pace::Pace;
+use super::{PASSED_OVER_MAX, Tokens};
 use crate::clock::now_us;
 use crate::drain::Drain;
 use crate::refusal::Refusal;
+use place::Places;
 
-/// Shortest and longest window.
-const EVERY_MIN: Duration = Duration::from_millis(100);
-const EVERY_MAX: Duration = Duration::from_hours(24);
-/// Longest lateness.
-const LATENESS_MAX: Duration = Duration::from_hours(24);
+pub(crate) use place::{LivePlace, ShardPlace};
+
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -49,6 +53,8 @@ pub(crate) struct LiveTold {
     pub(crate) late: u64,
     /// Events so far that neither tier has any longer.
     pub(crate) lost: u64,
+    /// Resumes behind it.
+    pub(crate) token: Vec<u8>,
 }
 
 /// A live query that runs.
@@ -62,14 +68,24 @@ pub(crate) struct Live {
     /// When an event came last.
     came: Instant,
     lost: u64,
+    places: Places,
+    /// Whether it reads again what was read before: until then no window closes.
+    is_resuming: bool,
+    tokens: Tokens,
+    query_hash: u64,
+    /// Late and lost events, and positions, at the last message.
     told: (u64, u64),
+    told_positions: u64,
 }
 
 /// A step, and which shards have not read yet what was there in the beginning.
 pub(super) struct Progress {
     pub(super) shard: ShardId,
     pub(super) found: Vec<Found>,
-    pub(super) lost: u64,
+    /// Positions that are not delivered.
+    pub(super) lost: std::ops::Range<Seq>,
+    /// Behind the last that was read.
+    pub(super) to: Seq,
     pub(super) behind: Vec<ShardId>,
 }
 
@@ -80,42 +96,16 @@ struct EventTime {
     behind: Vec<ShardId>,
 }
 
-impl Streams {
-    /// Starts a live query.
-    pub(crate) async fn live(&self, tenant: TenantId, asked: LiveAsked) -> Result<Live, Refusal> {
-        let LiveAsked { sql, every, lateness, request } = asked;
-        within("every", every, EVERY_MIN, EVERY_MAX)?;
-        within("lateness", lateness, Duration::ZERO, LATENESS_MAX)?;
-        let query = LiveQuery::compile(&sql).await?;
-        let mut stream = self.open(tenant, request).await?;
-        // Its limit is for events that go out.
-        stream.pace = Pace::new(0, 1);
-        let behind = stream.behind(&self.node);
-        let mut ticks = interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Live {
-            time: EventTime { newest: BTreeMap::new(), behind: behind.iter().map(|cursor| cursor.shard).collect() },
-            steps: Box::pin(stream.steps(behind)),
-            windows: Windows::new(query, micros(every), LiveLimits::default()),
-            every,
-            lateness_us: micros(lateness),
-            ticks,
-            came: Instant::now(),
-            lost: 0,
-            told: (0, 0),
-        })
-    }
-}
-
-fn within(field: &str, asked: Duration, min: Duration, max: Duration) -> Result<(), Refusal> {
-    if (min..=max).contains(&asked) {
-        return Ok(());
-    }
-    Err(Refusal::Invalid(format!("{field} is {} ms, must be {} to {} ms", asked.as_millis(), min.as_millis(), max.as_millis())))
-}
-
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl Source for Live {
+    type Told = LiveTold;
+
+    fn next(&mut self) -> impl Future<Output = Result<LiveTold, Refusal>> + Send {
+        self.rows()
+    }
 }
 
 impl Live {
@@ -123,47 +113,48 @@ impl Live {
         self.windows.schema()
     }
 
-    /// What comes, until the node drains.
-    pub(crate) fn told(self, drain: Drain) -> BoxStream<'static, Result<LiveTold, Refusal>> {
-        let rest = stream::unfold(Some((self, drain)), |state| async move {
-            let (mut live, drain) = state?;
-            let next = tokio::select! {
-                biased;
-                () = drain.begun() => Err(Refusal::Unavailable("the node is draining, ask another".to_owned())),
-                next = live.next() => next,
-            };
-            match next {
-                Ok(told) => Some((Ok(told), Some((live, drain)))),
-                Err(refusal) => Some((Err(refusal), None)),
-            }
-        });
-        rest.boxed()
+    /// Resumes where it stands.
+    pub(crate) fn token(&mut self) -> Vec<u8> {
+        let place = self.places.token(self.windows.closed_us(), (self.windows.late(), self.lost));
+        self.tokens.write_live(&place, self.query_hash)
     }
 
-    async fn next(&mut self) -> Result<LiveTold, Refusal> {
+    /// What comes, until the node drains.
+    pub(crate) fn told(self, drain: Drain) -> BoxStream<'static, Result<LiveTold, Refusal>> {
+        until_drained(self, drain).boxed()
+    }
+
+    async fn rows(&mut self) -> Result<LiveTold, Refusal> {
         loop {
             let closed = tokio::select! {
                 step = self.steps.next() => self.folded(step.expect("invariant: a subscription ends with a refusal")?)?,
                 _ = self.ticks.tick() => self.ticked()?,
             };
             let (late, lost) = (self.windows.late(), self.lost);
-            if !closed.is_empty() || self.told != (late, lost) {
-                self.told = (late, lost);
-                return Ok(LiveTold { rows: closed, late, lost });
+            let positions = self.places.positions();
+            if !closed.is_empty() || self.told != (late, lost) || positions - self.told_positions >= PASSED_OVER_MAX {
+                (self.told, self.told_positions) = ((late, lost), positions);
+                return Ok(LiveTold { rows: closed, late, lost, token: self.token() });
             }
         }
     }
 
-    fn folded(&mut self, Progress { shard, found, lost, behind }: Progress) -> Result<Vec<RecordBatch>, Refusal> {
-        self.lost += lost;
+    fn folded(&mut self, Progress { shard, found, lost, to, behind }: Progress) -> Result<Vec<RecordBatch>, Refusal> {
+        self.lost += self.places.lost(shard, (lost.start, lost.end));
+        self.is_resuming &= !behind.is_empty();
         self.time.behind = behind;
         for one in &found {
             self.came = Instant::now();
-            for index in &one.wanted {
-                self.time.saw(shard, one, *index);
+            let mut counts = Vec::new();
+            for (_, seq, row) in one.rows(shard) {
+                let at = time_of(&row);
+                self.time.saw(shard, at);
+                counts.push(self.places.saw((shard, seq), at));
             }
-            self.windows.add(one.rows(shard))?;
+            let rows = one.rows(shard).zip(counts).filter(|(_, counts)| *counts).map(|(row, _)| row);
+            self.windows.add(rows)?;
         }
+        self.places.read(shard, to);
         self.close_by_events()
     }
 
@@ -177,15 +168,13 @@ impl Live {
     }
 
     fn close_by_events(&mut self) -> Result<Vec<RecordBatch>, Refusal> {
-        let Some(newest) = self.time.newest() else { return Ok(Vec::new()) };
+        let Some(newest) = self.time.newest().filter(|_| !self.is_resuming) else { return Ok(Vec::new()) };
         Ok(self.windows.close(newest.min(now_us()).saturating_sub(self.lateness_us))?)
     }
 }
 
 impl EventTime {
-    fn saw(&mut self, shard: ShardId, found: &Found, index: usize) {
-        // Every event has a time: the batch was checked when it was born.
-        let at = found.batch.row(index).get(Column::Timestamp).ok().flatten().and_then(Value::as_int).unwrap_or(i64::MIN);
+    fn saw(&mut self, shard: ShardId, at: i64) {
         let newest = self.newest.entry(shard).or_insert(at);
         *newest = at.max(*newest);
     }
@@ -196,6 +185,11 @@ impl EventTime {
         let all = self.newest.values().max().copied();
         behind.chain([all]).min().flatten()
     }
+}
+
+/// Every event has a time: the batch was checked when it was born.
+fn time_of(row: &Row<'_>) -> i64 {
+    row.get(Column::Timestamp).ok().flatten().and_then(Value::as_int).unwrap_or(i64::MIN)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
+use watershed_schema::proto::GapReason;
 use watershed_schema::proto::subscribe_response::Message as Wire;
 use watershed_schema::{EventBatch, Seq, ShardId, proto};
 
@@ -22,7 +23,7 @@ pub(crate) enum Told {
     /// What matched of `[from, to)`, which may be nothing.
     Events { shard: ShardId, from: Seq, to: Seq, found: Vec<Found> },
     /// `[from, to)` is not delivered.
-    Gap { shard: ShardId, from: Seq, to: Seq },
+    Gap { shard: ShardId, from: Seq, to: Seq, reason: GapReason },
 }
 
 /// Fields of `SubscribeResponse` and `Delivery`, see `subscribe.proto`.
@@ -41,10 +42,11 @@ impl Message {
                 let shards = u32::try_from(*shards).unwrap_or(u32::MAX);
                 self.encode(Wire::Subscribed(proto::Subscribed { shards }))
             }
-            Told::Gap { shard, from, to } => self.encode(Wire::Gap(proto::Gap {
+            Told::Gap { shard, from, to, reason } => self.encode(Wire::Gap(proto::Gap {
                 shard: u32::from(shard.0),
                 from_seq_inclusive: from.0,
                 to_seq_exclusive: to.0,
+                reason: (*reason).into(),
             })),
             Told::Events { shard, from, to, found } => self.delivery((*shard, *from, *to), found),
         }

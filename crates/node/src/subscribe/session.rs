@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use tokio_stream::StreamMap;
-use watershed_schema::{TenantId, proto};
 
-use super::{Message, Streams};
 use crate::refusal::Refusal;
 
 /// Subscriptions of one connection.
@@ -15,22 +13,11 @@ const SUBSCRIPTIONS_MAX: usize = 100;
 /// Longest name of one, bytes.
 const ID_BYTES_MAX: usize = 64;
 
-type Told = BoxStream<'static, Result<Message, Refusal>>;
-
-/// What a client asks for.
-pub(crate) struct Asked {
-    /// Its name in what the server says; without one it gets a number.
-    pub(crate) id: Option<String>,
-    pub(crate) request: proto::SubscribeRequest,
-    /// Whether the client acknowledges: then no more than a window of bytes is on its way.
-    pub(crate) acks: bool,
-}
-
-/// The subscriptions of one connection.
-pub(crate) struct Session {
-    streams: Streams,
-    tenant: TenantId,
-    open: StreamMap<String, Told>,
+/// The subscriptions of one connection, which say `T`.
+pub(crate) struct Session<T> {
+    /// Bytes on their way to a client that acknowledges, at most.
+    window_bytes: usize,
+    open: StreamMap<String, BoxStream<'static, Result<T, Refusal>>>,
     /// Where each subscription resumes.
     tokens: BTreeMap<String, Vec<u8>>,
     window: Window,
@@ -45,40 +32,39 @@ struct Window {
     sent: VecDeque<(Vec<u8>, usize)>,
 }
 
-impl Session {
-    pub(crate) fn new(streams: Streams, tenant: TenantId) -> Self {
-        Self { streams, tenant, open: StreamMap::new(), tokens: BTreeMap::new(), window: Window::default(), named: 0 }
+impl<T> Session<T> {
+    pub(crate) fn new(window_bytes: usize) -> Self {
+        Self { window_bytes, open: StreamMap::new(), tokens: BTreeMap::new(), window: Window::default(), named: 0 }
     }
 
-    /// Opens one. The first thing that it says is `subscribed`; a refusal comes with its name.
-    pub(crate) async fn subscribe(&mut self, asked: Asked) -> Result<(), (String, Refusal)> {
-        let id = asked.id.clone().unwrap_or_else(|| {
+    /// The name of one that may be opened, in all that is said of it; without one it gets a number.
+    pub(crate) fn admit(&mut self, id: Option<String>) -> Result<String, (String, Refusal)> {
+        let id = id.unwrap_or_else(|| {
             self.named += 1;
             self.named.to_string()
         });
-        match self.opened(&id, asked).await {
-            Ok(told) => {
-                self.open.insert(id, told);
-                Ok(())
-            }
-            Err(refusal) => Err((id, refusal)),
+        match self.refusal(&id) {
+            Some(reason) => Err((id, Refusal::Invalid(reason))),
+            None => Ok(id),
         }
     }
 
-    async fn opened(&mut self, id: &str, asked: Asked) -> Result<Told, Refusal> {
+    fn refusal(&self, id: &str) -> Option<String> {
         if id.len() > ID_BYTES_MAX {
-            return Err(Refusal::Invalid(format!("id has {} bytes, limit {ID_BYTES_MAX}", id.len())));
+            return Some(format!("id has {} bytes, limit {ID_BYTES_MAX}", id.len()));
         }
         if self.open.contains_key(id) {
-            return Err(Refusal::Invalid(format!("id: there is a subscription `{id}` already")));
+            return Some(format!("id: there is a subscription `{id}` already"));
         }
-        if self.open.len() >= SUBSCRIPTIONS_MAX {
-            let reason = format!("a connection has {SUBSCRIPTIONS_MAX} subscriptions, which is the limit");
-            return Err(Refusal::Invalid(reason));
-        }
-        self.window.acks |= asked.acks;
-        let stream = self.streams.open(self.tenant.clone(), asked.request).await?;
-        Ok(stream.messages(self.streams.drain.clone()).boxed())
+        let is_full = self.open.len() >= SUBSCRIPTIONS_MAX;
+        is_full.then(|| format!("a connection has {SUBSCRIPTIONS_MAX} subscriptions, which is the limit"))
+    }
+
+    /// From now on it says what comes of `told`, the first of which is that it is set up. A client that acknowledges (`acks`) has
+    /// no more than a window of bytes on its way.
+    pub(crate) fn open(&mut self, id: String, acks: bool, told: BoxStream<'static, Result<T, Refusal>>) {
+        self.window.acks |= acks;
+        self.open.insert(id, told);
     }
 
     pub(crate) fn unsubscribe(&mut self, id: &str) -> Result<(), Refusal> {
@@ -94,8 +80,8 @@ impl Session {
 
     /// What one of them says next, with its name; one that says a refusal is over. Waits while there is nothing, or too much
     /// on its way. Dropped, it has taken nothing.
-    pub(crate) async fn next(&mut self) -> (String, Result<Message, Refusal>) {
-        if self.window.bytes >= self.streams.seats.limits().window_bytes {
+    pub(crate) async fn next(&mut self) -> (String, Result<T, Refusal>) {
+        if self.window.bytes >= self.window_bytes {
             return std::future::pending().await;
         }
         match self.open.next().await {

@@ -32,7 +32,9 @@ enum Tiers {
 
 impl Source {
     pub(crate) async fn pin(engine: &Engine, tenant: &TenantId) -> Result<Self, QueryError> {
-        let events = Events::pin(tenant, None, &engine.hot, engine.lake.as_deref()).await?;
+        let mut events = Events::pin(tenant, None, &engine.hot, engine.lake.as_deref()).await?;
+        events.progress = engine.progress.clone();
+        events.progress.begin();
         let of = |error| QueryError::of(error, engine.limits.memory_bytes);
         let session = engine.session_context().map_err(of)?;
         let has_lake = events.pinned.as_ref().is_some_and(|pinned| pinned.snapshot_id.is_some());

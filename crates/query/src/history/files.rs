@@ -15,7 +15,7 @@ use watershed_schema::arrow::{UTC, schema_of};
 use watershed_schema::{Column, Seq};
 
 use crate::predicates::Predicates;
-use crate::{QueryError, lake_scan};
+use crate::{Progress, QueryError, lake_scan};
 
 /// Compressed bytes of a file that become columns at a time: some ten times as much is decoded.
 const SLICE_BYTES: u64 = 1 << 20;
@@ -38,8 +38,8 @@ impl Reader<'_> {
     }
 
     fn rows(&self, file: &FileOfShard, wanted: &ShardRows, schema: &SchemaRef) -> Result<SendableRecordBatchStream, QueryError> {
-        let (tenant, predicates) = (&wanted.tenant, Predicates::default());
-        let scan = lake_scan::Scan { pinned: self.pinned, tenant, predicates: &predicates, schema };
+        let (tenant, predicates, progress) = (&wanted.tenant, Predicates::default(), Progress::default());
+        let scan = lake_scan::Scan { pinned: self.pinned, tenant, predicates: &predicates, schema, progress: &progress };
         let config = SessionConfig::new().with_target_partitions(1).with_batch_size(slice_rows(file));
         let session = SessionContext::new_with_config(config);
         let plan = scan.plan_files(&session.state(), vec![file.file.clone()], &self.filters(wanted))?;

@@ -1,33 +1,24 @@
-//! Events with the lowest numbers of all that are seen, as many as fit into a page.
+//! Events with the lowest numbers of all that are seen, as many as fit into a stream's room.
 
 use arrow::array::RecordBatch;
 use watershed_lake::ShardRows;
-use watershed_schema::{BatchBuilder, Column, EventBatch, Seq};
+use watershed_schema::{BatchBuilder, Column, Seq};
 
 use super::files;
-use super::page::Page;
+use super::kept::{Kept, Sealed};
 use super::room::Room;
 use crate::{QueryError, events};
 
 /// Bytes that are encoded together. Events take a third of what they take as columns, most of which are empty.
 const SLICE_BYTES: usize = 1 << 20;
-/// What is kept of an event besides its bytes.
-const PLACE_BYTES: usize = 64;
 
-/// A page as it comes together.
+/// What is kept, as it comes together.
 #[derive(Debug)]
 pub(super) struct Gather {
-    /// What is still wanted: its end moves down whenever the page is full.
+    /// What is still wanted: its end moves down whenever the room is full.
     wanted: ShardRows,
-    slices: Vec<Slice>,
+    slices: Vec<Sealed>,
     bytes_max: usize,
-}
-
-/// Some events with their numbers.
-#[derive(Debug)]
-pub(super) struct Slice {
-    pub(super) events: EventBatch,
-    pub(super) seqs: Vec<Seq>,
 }
 
 impl Gather {
@@ -39,12 +30,12 @@ impl Gather {
         &self.wanted
     }
 
-    /// Whether events from this number on are for a later page: they are beyond its end, or it is full enough to end there.
-    pub(super) fn ends_before(&mut self, from: Seq) -> bool {
+    /// Whether events from this number on are for later: they are beyond its end, or it is full enough to end there.
+    pub(super) fn ends_before(&mut self, from: Seq) -> Result<bool, QueryError> {
         if from < self.wanted.to && from > self.wanted.from && self.bytes() >= self.bytes_max / 2 {
-            self.end(from);
+            self.end(from)?;
         }
-        from >= self.wanted.to
+        Ok(from >= self.wanted.to)
     }
 
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(), QueryError> {
@@ -60,51 +51,49 @@ impl Gather {
                 at += 1;
             }
             let events = batch.finish().map_err(|error| QueryError::Internal(format!("row in the lake: {error}")))?;
-            self.slices.push(Slice { events, seqs: seqs[from..at].to_vec() });
+            self.slices.push(Sealed::new(&events, seqs[from..at].to_vec()));
         }
         while self.bytes() > self.bytes_max && self.events() > 1 {
-            self.halve();
+            self.halve()?;
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        self.slices.iter().map(|slice| slice.events.body().len() + slice.seqs.len() * PLACE_BYTES).sum()
+        self.slices.iter().map(Sealed::bytes).sum()
     }
 
     fn events(&self) -> usize {
-        self.slices.iter().map(|slice| slice.seqs.len()).sum()
+        self.slices.iter().map(|slice| slice.seqs().len()).sum()
     }
 
-    /// The upper half is for a later page.
-    fn halve(&mut self) {
-        let mut seqs: Vec<_> = self.slices.iter().flat_map(|slice| &slice.seqs).copied().collect();
+    /// The upper half is for later.
+    fn halve(&mut self) -> Result<(), QueryError> {
+        let mut seqs: Vec<_> = self.slices.iter().flat_map(Sealed::seqs).copied().collect();
         let half = seqs.len().div_ceil(2);
         let (_, middle, _) = seqs.select_nth_unstable(half);
         let middle = *middle;
-        self.end(middle);
+        self.end(middle)
     }
 
-    /// The page ends before this number.
-    fn end(&mut self, to: Seq) {
+    /// It ends before this number.
+    fn end(&mut self, to: Seq) -> Result<(), QueryError> {
         self.wanted.to = to;
-        self.slices = std::mem::take(&mut self.slices).into_iter().filter_map(|slice| slice.below(to)).collect();
+        let mut below = Vec::with_capacity(self.slices.len());
+        for slice in std::mem::take(&mut self.slices) {
+            if slice.seqs().iter().all(|seq| *seq < to) {
+                below.push(slice);
+            } else if let Some(part) = slice.opened(|seq| seq < to)? {
+                below.push(Sealed::new(&part.events, part.seqs));
+            }
+        }
+        self.slices = below;
+        Ok(())
     }
 
     /// What came together.
-    pub(super) fn page(self, room: Room) -> Page {
-        Page::new(self.slices, self.wanted.to, room)
-    }
-}
-
-impl Slice {
-    fn below(self, to: Seq) -> Option<Self> {
-        if self.seqs.iter().all(|seq| *seq < to) {
-            return Some(self);
-        }
-        let kept: Vec<_> = (0..self.seqs.len()).filter(|index| self.seqs[*index] < to).collect();
-        let seqs = kept.iter().map(|index| self.seqs[*index]).collect();
-        Some(Self { events: self.events.select(&kept)?, seqs })
+    pub(super) fn kept(self, room: Room) -> Kept {
+        Kept::new(self.slices, self.wanted.to, room)
     }
 }
 
@@ -139,9 +128,13 @@ mod tests {
 
     /// Numbers as their events say them, and the end.
     fn told(gather: Gather) -> (Vec<u64>, u64) {
-        let mut page = gather.page(Rooms::default().take());
+        let mut kept = gather.kept(Rooms::default().take());
         let (mut seqs, mut at) = (Vec::new(), Seq(0));
-        while !page.is_over() {
+        let mut page = kept.page(at).unwrap();
+        while !page.is_over() || at < kept.to() {
+            if page.is_over() {
+                page = kept.page(at).unwrap();
+            }
             let step = page.step(&TenantId::default(), at).unwrap();
             assert!(step.blocks.iter().map(|(_, batch)| batch.body().len()).sum::<usize>() <= 2 << 20, "a step is short");
             for (first, batch) in step.blocks {
@@ -175,9 +168,9 @@ mod tests {
     fn it_ends_where_the_next_file_begins_once_it_is_full_enough() {
         let mut gather = Gather::new(&wanted(1, 100), 1 << 20);
         gather.add(&rows(&[5, 2, 9, 200])).unwrap();
-        assert!(!gather.ends_before(Seq(6)), "there is room");
+        assert!(!gather.ends_before(Seq(6)).unwrap(), "there is room");
         gather.bytes_max = 50_000;
-        assert!(gather.ends_before(Seq(6)));
+        assert!(gather.ends_before(Seq(6)).unwrap());
         assert_eq!(told(gather), (vec![2, 5], 6));
         let empty = Gather::new(&wanted(1, 100), 1);
         assert_eq!(told(empty), (vec![], 100), "nothing is there, and that is said of all of it");

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use watershed_schema::{EventBatch, Seq, TenantId};
 
-use super::gather::Slice;
-use super::room::Room;
 use crate::QueryError;
 
 /// Bytes of events that are told at once, like a page of the hot tier.
@@ -20,6 +18,13 @@ pub struct HistoryStep {
     pub to: Seq,
     /// Batches with the number of their first event; what is missing is not the tenant's, not wanted, or deleted.
     pub blocks: Vec<(Seq, Arc<EventBatch>)>,
+}
+
+/// Some events with their numbers.
+#[derive(Debug)]
+pub(super) struct Slice {
+    pub(super) events: EventBatch,
+    pub(super) seqs: Vec<Seq>,
 }
 
 /// Where an event stands among the slices.
@@ -38,18 +43,17 @@ pub(super) struct Page {
     at: usize,
     to: Seq,
     is_over: bool,
-    _room: Room,
 }
 
 impl Page {
     /// Events that are all there is below `to`.
-    pub(super) fn new(slices: Vec<Slice>, to: Seq, room: Room) -> Self {
+    pub(super) fn new(slices: Vec<Slice>, to: Seq) -> Self {
         let places = |(slice, Slice { seqs, .. }): (usize, &Slice)| {
             seqs.iter().enumerate().map(|(row, seq)| Place { seq: *seq, slice, row }).collect::<Vec<_>>()
         };
         let mut places: Vec<_> = slices.iter().enumerate().flat_map(places).collect();
         places.sort_unstable();
-        Self { slices, places, at: 0, to, is_over: false, _room: room }
+        Self { slices, places, at: 0, to, is_over: false }
     }
 
     /// Whether everything was told.

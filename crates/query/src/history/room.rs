@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// Bytes of a page: a file is read once for each page that has rows of it.
+/// Bytes of what a stream holds of its files: they are read once for each time that it is full.
 const LARGE_BYTES: usize = 32 << 20;
-/// Bytes of a page where all large ones are taken: as much as a page of the hot tier.
+/// The same where all large ones are taken: as much as a page of the hot tier.
 const SMALL_BYTES: usize = 1 << 20;
-/// Large pages of a node, also of streams whose clients are slow.
+/// Part of it that is opened at a time; the rest is compressed, to some seventh of its length.
+const PAGE_PART: usize = 4;
+/// Large rooms of a node, also of streams whose clients are slow.
 const LARGE_MAX: usize = 4;
-/// Pages of a node that are read at a time: each takes up to twice its bytes meanwhile.
+/// Rooms of a node that are filled at a time: each takes up to twice its bytes meanwhile.
 const TURNS: usize = 2;
 
 /// Room for the pages of all streams. Cheap to clone.
@@ -20,7 +22,7 @@ pub(crate) struct Rooms {
     turns: Arc<Semaphore>,
 }
 
-/// Room for one page.
+/// Room for what one stream holds.
 #[derive(Debug)]
 pub(super) struct Room {
     bytes: usize,
@@ -34,7 +36,7 @@ impl Default for Rooms {
 }
 
 impl Rooms {
-    /// Room for a page, smaller when many are there: nobody waits for a slow client.
+    /// Room, smaller when many are there: nobody waits for a slow client.
     pub(super) fn take(&self) -> Room {
         let large = Arc::clone(&self.large).try_acquire_owned().ok();
         Room { bytes: if large.is_some() { LARGE_BYTES } else { SMALL_BYTES }, _large: large }
@@ -47,8 +49,14 @@ impl Rooms {
 }
 
 impl Room {
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// For events that are kept compressed.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.bytes - self.page_bytes()
+    }
+
+    /// For those that are told next.
+    pub(super) fn page_bytes(&self) -> usize {
+        self.bytes / PAGE_PART
     }
 }
 
@@ -60,9 +68,9 @@ mod tests {
     fn large_pages_are_few_and_come_back() {
         let rooms = Rooms::default();
         let taken: Vec<_> = (0..LARGE_MAX).map(|_| rooms.take()).collect();
-        assert!(taken.iter().all(|room| room.bytes() == LARGE_BYTES));
-        assert_eq!(rooms.take().bytes(), SMALL_BYTES);
+        assert!(taken.iter().all(|room| room.bytes == LARGE_BYTES));
+        assert_eq!(rooms.take().bytes, SMALL_BYTES);
         drop(taken);
-        assert_eq!(rooms.take().bytes(), LARGE_BYTES);
+        assert_eq!(rooms.take().bytes, LARGE_BYTES);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use watershed_query::{ErrorKind, Limits, QueryError};
+use watershed_query::{ErrorKind, Limits, Progress, QueryError};
 use watershed_schema::proto;
 
 use crate::world::{DAY0_US, Event, LIMITS, World, event, tenant, world};
@@ -144,6 +144,22 @@ async fn more_memory_than_there_is_is_refused() {
     let sql = "SELECT window_funnel('1h', timestamp, _shard, _seq, true) FROM events";
     let error = world.sql("shop", sql).await.expect_err("too big without groups, too");
     assert!(matches!(error, QueryError::Memory { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_planned_is_read_in_the_end() {
+    let world = world(LIMITS).await;
+    world.push("shop", &many(500));
+    world.archive(0.4).await;
+    let progress = Progress::default();
+    for question in [track(), proto::TrackRequest { by: "properties.plan".to_owned(), ..track() }] {
+        let answer = world.engine.watched(progress.clone()).track(&tenant("shop"), &question, DAY0_US).await.expect("an answer");
+        assert_eq!(answer.points[0].value, Some(500.0));
+        let told = progress.so_far();
+        assert_eq!((told.hot_events, told.hot_events_planned), (600, 600), "{told:?}");
+        assert_eq!((told.lake_events, told.lake_events_planned), (400, 400), "{told:?}");
+        assert!(told.lake_files > 0 && told.lake_files == told.lake_files_planned, "{told:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,9 +4,8 @@
 mod cohort;
 mod funnel;
 mod limits;
-mod oracle;
-#[path = "../support/random.rs"]
-mod random;
+#[path = "../sets/sets.rs"]
+mod sets;
 mod sql;
 mod track;
 mod world;

@@ -14,25 +14,9 @@ use watershed_lake::{CommitRequest, Lake, Rows, StagedRange, storage};
 use watershed_query::{Engine, HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
 use watershed_schema::{BatchBuilder, Column, Epoch, EventBatch, Seq, ShardId, TenantId};
 
-pub(crate) const SHARDS: u16 = 3;
-pub(crate) const MINUTE_US: i64 = 60_000_000;
-pub(crate) const HOUR_US: i64 = 60 * MINUTE_US;
-pub(crate) const DAY_US: i64 = 24 * HOUR_US;
-/// 2026-03-04 00:00, a Wednesday.
-pub(crate) const DAY0_US: i64 = 1_772_582_400_000_000;
+pub(crate) use crate::sets::event::{DAY_US, DAY0_US, Event, HOUR_US, MINUTE_US, SHARDS};
 
 pub(crate) const LIMITS: Limits = Limits { deadline: Duration::from_secs(60), memory_bytes: 64 << 20, rows_max: 1_000_000 };
-
-/// What a test says of an event.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Event {
-    pub(crate) at_us: i64,
-    pub(crate) name: String,
-    pub(crate) actor: Option<String>,
-    pub(crate) anonymous: Option<String>,
-    pub(crate) shard: u16,
-    pub(crate) properties: Option<String>,
-}
 
 pub(crate) fn event(at_us: i64, name: &str, actor: &str) -> Event {
     Event { at_us, name: name.to_owned(), actor: Some(actor.to_owned()), ..Event::default() }
@@ -48,12 +32,7 @@ fn batch(owner: &str, events: &[Event]) -> Arc<EventBatch> {
         builder.row(None, |row| {
             row.str(Column::Id, &format!("{owner}-{n}"));
             row.str(Column::Ns, owner);
-            row.str(Column::EventType, "track");
-            row.str(Column::EventName, &event.name);
-            row.int(Column::Timestamp, event.at_us);
-            event.actor.iter().for_each(|actor| row.str(Column::ActorId, actor));
-            event.anonymous.iter().for_each(|anonymous| row.str(Column::AnonymousId, anonymous));
-            event.properties.iter().for_each(|properties| row.json(Column::Properties, properties));
+            event.write(row);
         });
     }
     Arc::new(builder.finish().expect("rows"))

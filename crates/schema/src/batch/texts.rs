@@ -14,6 +14,9 @@ pub const FILTERED: [Column; 5] = [Column::EventType, Column::EventName, Column:
 /// Where the texts of one event stand in the body.
 type Places = [Range<u32>; FILTERED.len()];
 
+/// What is kept of each event.
+pub(super) const EVENT_BYTES: usize = size_of::<Places>();
+
 /// Of every event, once somebody asked.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Texts(OnceLock<Result<Box<[Places]>, Malformed>>);
@@ -71,5 +74,7 @@ mod tests {
         let told = |row| (0..super::FILTERED.len()).map(batch.texts(row).unwrap()).collect::<Vec<_>>();
         assert_eq!(told(0), ["log", "a", "", "", "s1"]);
         assert_eq!(told(1), ["log", "name with ü", "", "", ""]);
+        let places = super::EVENT_BYTES + size_of::<crate::batch::RowPlace>();
+        assert!(batch.memory_bytes() >= batch.body().len() + 2 * places, "{} bytes", batch.memory_bytes());
     }
 }

@@ -1,14 +1,14 @@
 //! Patterns of many subscribers as one index: what a look-up costs depends on the topic's segments, not on how many patterns
-//! there are that do not match.
+//! there are that do not match; nor does it matter to one who leaves how many ask for the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Pattern, Tail};
 
 /// Who asks for a topic; `K` names the one who asks.
 #[derive(Clone, Debug)]
 pub struct Trie<K> {
-    everything: Vec<K>,
+    everything: BTreeSet<K>,
     root: Node<K>,
 }
 
@@ -16,41 +16,44 @@ pub struct Trie<K> {
 #[derive(Clone, Debug)]
 struct Node<K> {
     children: HashMap<Box<str>, Self>,
-    exact: Vec<K>,
-    one_level: Vec<K>,
-    self_or_below: Vec<K>,
-    below: Vec<K>,
+    exact: BTreeSet<K>,
+    one_level: BTreeSet<K>,
+    self_or_below: BTreeSet<K>,
+    below: BTreeSet<K>,
 }
 
 impl<K> Default for Trie<K> {
     fn default() -> Self {
-        Self { everything: Vec::new(), root: Node::default() }
+        Self { everything: BTreeSet::new(), root: Node::default() }
     }
 }
 
 impl<K> Default for Node<K> {
     fn default() -> Self {
-        Self { children: HashMap::new(), exact: Vec::new(), one_level: Vec::new(), self_or_below: Vec::new(), below: Vec::new() }
+        let nobody = BTreeSet::new;
+        Self { children: HashMap::new(), exact: nobody(), one_level: nobody(), self_or_below: nobody(), below: nobody() }
     }
 }
 
-impl<K: Copy + Eq> Trie<K> {
-    /// Adds one who asks; who asks twice is found twice.
+impl<K: Copy + Ord> Trie<K> {
+    /// Adds one who asks; who asks twice for the same is found once.
     pub fn insert(&mut self, pattern: &Pattern, key: K) {
         if pattern.tail == Tail::Everything {
-            return self.everything.push(key);
+            self.everything.insert(key);
+            return;
         }
         let mut node = &mut self.root;
         for segment in segments(pattern) {
             node = node.children.entry(segment.into()).or_default();
         }
-        node.keys(pattern.tail).push(key);
+        node.keys(pattern.tail).insert(key);
     }
 
     /// Takes one who asked out again.
     pub fn remove(&mut self, pattern: &Pattern, key: K) {
         if pattern.tail == Tail::Everything {
-            return take(&mut self.everything, key);
+            self.everything.remove(&key);
+            return;
         }
         self.root.remove(&segments(pattern).collect::<Vec<_>>(), pattern.tail, key);
     }
@@ -74,8 +77,8 @@ impl<K: Copy + Eq> Trie<K> {
     }
 }
 
-impl<K: Copy + Eq> Node<K> {
-    fn keys(&mut self, tail: Tail) -> &mut Vec<K> {
+impl<K: Copy + Ord> Node<K> {
+    fn keys(&mut self, tail: Tail) -> &mut BTreeSet<K> {
         match tail {
             Tail::Everything | Tail::Exact => &mut self.exact,
             Tail::OneLevel => &mut self.one_level,
@@ -105,7 +108,10 @@ impl<K: Copy + Eq> Node<K> {
 
     /// Branches that nobody asks for any more go with the last who did.
     fn remove(&mut self, path: &[&str], tail: Tail, key: K) {
-        let Some((first, rest)) = path.split_first() else { return take(self.keys(tail), key) };
+        let Some((first, rest)) = path.split_first() else {
+            self.keys(tail).remove(&key);
+            return;
+        };
         let Some(child) = self.children.get_mut(*first) else { return };
         child.remove(rest, tail, key);
         if child.is_empty() {
@@ -118,14 +124,11 @@ fn segments(pattern: &Pattern) -> impl Iterator<Item = &str> {
     pattern.prefix.strip_suffix('.').unwrap_or(&pattern.prefix).split('.')
 }
 
-fn take<K: Copy + Eq>(keys: &mut Vec<K>, key: K) {
-    if let Some(place) = keys.iter().position(|one| *one == key) {
-        keys.swap_remove(place);
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::cmp::Ordering;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -135,6 +138,49 @@ mod tests {
         trie.find(topic, &mut found);
         found.sort_unstable();
         found
+    }
+
+    thread_local! {
+        static COMPARED: Cell<u64> = const { Cell::new(0) };
+    }
+
+    /// One who asks, and counts how often it is told from another.
+    #[derive(Clone, Copy, Debug)]
+    struct Counted(u32);
+
+    impl Ord for Counted {
+        fn cmp(&self, other: &Self) -> Ordering {
+            COMPARED.set(COMPARED.get() + 1);
+            self.0.cmp(&other.0)
+        }
+    }
+
+    impl PartialOrd for Counted {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl PartialEq for Counted {
+        fn eq(&self, other: &Self) -> bool {
+            self.cmp(other).is_eq()
+        }
+    }
+
+    impl Eq for Counted {}
+
+    #[test]
+    fn to_leave_costs_the_same_however_many_ask_for_the_same() {
+        const COUNT: u32 = 20_000;
+        for text in ["*", "a.b", "a.*", "a.**", "a.>"] {
+            let (pattern, mut trie) = (Pattern::parse(text).unwrap(), Trie::default());
+            (0..COUNT).for_each(|key| trie.insert(&pattern, Counted(key)));
+            COMPARED.set(0);
+            (0..COUNT).rev().for_each(|key| trie.remove(&pattern, Counted(key)));
+            assert!(trie.is_empty());
+            let each = COMPARED.get() / u64::from(COUNT);
+            assert!(each < 100, "{text}: {each} comparisons to take one of {COUNT} out");
+        }
     }
 
     proptest! {
@@ -147,7 +193,7 @@ mod tests {
             let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text).unwrap()).collect();
             let mut trie = Trie::default();
             patterns.iter().enumerate().for_each(|(key, pattern)| trie.insert(pattern, key));
-            let mut left: std::collections::BTreeSet<usize> = (0..patterns.len()).collect();
+            let mut left: BTreeSet<usize> = (0..patterns.len()).collect();
             for index in gone {
                 let key = index.index(patterns.len());
                 if left.remove(&key) {

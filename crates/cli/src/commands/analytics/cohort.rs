@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use watershed_client::{CohortEntry, CohortRequest, CohortResponse, EventStep};
 
-use super::{Common, chart, narrow};
+use super::{Common, chart, narrow, progress};
 use crate::out::Failure;
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -48,7 +48,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     };
     narrow!(request, flags.common);
     let client = flags.common.target.connect().await?;
-    let answer = client.cohort("", "").with_request(request).await?;
+    let answer = client.cohort("", "").with_request(request).on_progress(progress::say).await?;
     flags.common.print(&answer, answer.coverage.as_ref(), drawn)
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use watershed_client::{EventStep, FunnelRequest, FunnelResponse};
 
-use super::{Common, chart, narrow};
+use super::{Common, chart, narrow, progress};
 use crate::out::Failure;
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -51,7 +51,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     narrow!(request, flags.common);
     let is_split = !request.by.is_empty();
     let client = flags.common.target.connect().await?;
-    let answer = client.funnel("").with_request(request).await?;
+    let answer = client.funnel("").with_request(request).on_progress(progress::say).await?;
     flags.common.print(&answer, answer.coverage.as_ref(), |answer| drawn(answer, is_split))
 }
 

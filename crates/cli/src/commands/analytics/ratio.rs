@@ -3,7 +3,7 @@
 use clap::Args;
 use watershed_client::{EventStep, RatioRequest};
 
-use super::{Common, chart, narrow};
+use super::{Common, chart, narrow, progress};
 use crate::out::Failure;
 
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -24,7 +24,7 @@ pub(crate) async fn run(flags: Flags) -> Result<(), Failure> {
     let mut request = RatioRequest { a: step(&flags.a), b: step(&flags.b), ..RatioRequest::default() };
     narrow!(request, flags.common);
     let client = flags.common.target.connect().await?;
-    let answer = client.ratio("", "").with_request(request).await?;
+    let answer = client.ratio("", "").with_request(request).on_progress(progress::say).await?;
     let names = [chart::plain(&flags.a), chart::plain(&flags.b)];
     flags.common.print(&answer, answer.coverage.as_ref(), |answer| {
         let [a, b] = &names;

@@ -8,7 +8,7 @@ use watershed_client::Start;
 use watershed_schema::proto;
 
 use crate::refusal::Refusal;
-use crate::subscribe::{Asked, LiveAsked};
+use crate::subscribe::LiveAsked;
 
 /// Length of a live query's windows, and how long they wait for late events, unless it says so.
 const EVERY_DEFAULT: Duration = Duration::from_secs(1);
@@ -40,7 +40,12 @@ pub(super) struct Subscribe {
     from: String,
     on_lag: Lag,
     /// Whether the client acknowledges: then no more than a window of bytes is on its way.
-    acks: bool,
+    pub(super) acks: bool,
+    /// A live query: rows of its windows instead of events.
+    sql: Option<String>,
+    /// Length of its windows, and how long they wait for events that come late.
+    every: Option<String>,
+    lateness: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -70,12 +75,21 @@ impl Command {
 }
 
 impl Subscribe {
-    pub(super) fn into_asked(self) -> Result<Asked, Refusal> {
-        let (id, acks) = (self.id.clone(), self.acks);
-        Ok(Asked { id, request: self.into_request()?, acks })
+    /// The live query that it asks for, if it does, else events.
+    pub(super) fn into_request(mut self) -> Result<Either<LiveAsked, proto::SubscribeRequest>, Refusal> {
+        let spans = (span("every", self.every.take())?, span("lateness", self.lateness.take())?);
+        let lonely = [("every", spans.0), ("lateness", spans.1)].into_iter().find(|(_, span)| span.is_some());
+        match (self.sql.take(), lonely) {
+            (None, Some((name, _))) => Err(Refusal::Invalid(format!("{name}: is of a live query, sql is missing"))),
+            (None, None) => Ok(Either::Right(self.events()?)),
+            (Some(sql), _) => {
+                let (every, lateness) = (spans.0.unwrap_or(EVERY_DEFAULT), spans.1.unwrap_or(LATENESS_DEFAULT));
+                Ok(Either::Left(LiveAsked { sql, every, lateness, request: self.events()? }))
+            }
+        }
     }
 
-    pub(super) fn into_request(self) -> Result<proto::SubscribeRequest, Refusal> {
+    fn events(self) -> Result<proto::SubscribeRequest, Refusal> {
         let Predicates { event_types, service_names, trace_ids, session_ids, condition: where_sql } = self.filter;
         let on_lag = match self.on_lag {
             Lag::CatchUp => proto::OnLag::CatchUp,
@@ -95,9 +109,6 @@ impl Subscribe {
 #[derive(Debug, Default)]
 pub(super) struct Query {
     pub(super) subscribe: Subscribe,
-    sql: Option<String>,
-    every: Option<Duration>,
-    lateness: Option<Duration>,
     pub(super) tenant: Option<String>,
 }
 
@@ -124,30 +135,16 @@ impl Query {
             "on_lag" if value == "drop" => asked.on_lag = Lag::Drop,
             "on_lag" => return Err(Refusal::Invalid("on_lag: must be catch_up or drop".to_owned())),
             "tenant" => self.tenant = Some(value),
-            "sql" => self.sql = Some(value),
-            "every" => self.every = Some(duration(key, &value)?),
-            "lateness" => self.lateness = Some(duration(key, &value)?),
+            "sql" => asked.sql = Some(value),
+            "every" => asked.every = Some(value),
+            "lateness" => asked.lateness = Some(value),
             other => return Err(Refusal::Invalid(format!("query: `{other}` is unknown"))),
         }
         Ok(())
     }
 
     pub(super) fn is_live(&self) -> bool {
-        self.sql.is_some()
-    }
-
-    /// The live query that it asks for, if it does, else events.
-    pub(super) fn into_asked(self) -> Result<Either<LiveAsked, proto::SubscribeRequest>, Refusal> {
-        let Some(sql) = self.sql else {
-            let lonely = [("every", self.every), ("lateness", self.lateness)].into_iter().find(|(_, value)| value.is_some());
-            return match lonely {
-                Some((name, _)) => Err(Refusal::Invalid(format!("{name}: is of a live query, sql is missing"))),
-                None => Ok(Either::Right(self.subscribe.into_request()?)),
-            };
-        };
-        let every = self.every.unwrap_or(EVERY_DEFAULT);
-        let lateness = self.lateness.unwrap_or(LATENESS_DEFAULT);
-        Ok(Either::Left(LiveAsked { sql, every, lateness, request: self.subscribe.into_request()? }))
+        self.subscribe.sql.is_some()
     }
 
     /// A client that comes back says what it has seen.
@@ -156,6 +153,7 @@ impl Query {
     }
 }
 
-fn duration(field: &str, text: &str) -> Result<Duration, Refusal> {
-    humantime::parse_duration(text).map_err(|error| Refusal::Invalid(format!("{field}: {error}, for example 5s or 500ms")))
+fn span(field: &str, text: Option<String>) -> Result<Option<Duration>, Refusal> {
+    let parse = |text: String| humantime::parse_duration(&text);
+    text.map(parse).transpose().map_err(|error| Refusal::Invalid(format!("{field}: {error}, for example 5s or 500ms")))
 }

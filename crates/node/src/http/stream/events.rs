@@ -3,20 +3,18 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use arrow::error::ArrowError;
-use arrow::json::ArrayWriter;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use futures::future::Either;
+use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt as _};
 use http::HeaderMap;
 use watershed_schema::TenantId;
 
 use super::commands::Query;
+use super::said::{self, Said};
 use crate::http::answer;
 use crate::refusal::Refusal;
-use crate::subscribe::{LiveTold, Message, Streams};
+use crate::subscribe::{Streams, token_text};
 
 const LAST_EVENT_ID: &str = "last-event-id";
 /// Proxies end what is silent for a minute.
@@ -38,40 +36,12 @@ async fn open(
     if let Some(last) = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).filter(|last| !last.is_empty()) {
         query.resume(last);
     }
-    match query.into_asked()? {
-        Either::Right(request) => {
-            let stream = streams.open(tenant, request).await?;
-            Ok(said(stream.messages(streams.drain), |message| event(&message)))
-        }
-        Either::Left(asked) => {
-            let live = streams.live(tenant, asked).await?;
-            Ok(said(live.told(streams.drain), |told| rows(&told)))
-        }
-    }
+    let said = said::open(&streams, tenant, query.subscribe.into_request()?).await?;
+    Ok(said.map(|said| said.and_then(|said| event(&said)).unwrap_or_else(|refusal| ended(&refusal))).boxed())
 }
 
-/// Each as an event; a refusal is the last.
-fn said<T: 'static>(
-    told: impl Stream<Item = Result<T, Refusal>> + Send + 'static,
-    spell: impl Fn(T) -> Result<Event, Refusal> + Send + 'static,
-) -> BoxStream<'static, Event> {
-    told.map(move |told| told.and_then(&spell).unwrap_or_else(|refusal| ended(&refusal))).boxed()
-}
-
-/// Rows of windows that closed. Without an id: a client that comes back begins anew.
-fn rows(told: &LiveTold) -> Result<Event, Refusal> {
-    let internal = |error: ArrowError| Refusal::Internal(error.to_string());
-    let mut rows = ArrayWriter::new(Vec::new());
-    told.rows.iter().try_for_each(|window| rows.write(window)).and_then(|()| rows.finish()).map_err(internal)?;
-    let rows = String::from_utf8_lossy(&rows.into_inner()).into_owned();
-    let rows = if rows.is_empty() { "[]" } else { &rows };
-    let LiveTold { late, lost, .. } = told;
-    let data = format!("{{\"type\":\"rows\",\"rows\":{rows},\"late\":{late},\"lost\":{lost}}}");
-    Ok(Event::default().event("rows").data(data))
-}
-
-fn event(message: &Message) -> Result<Event, Refusal> {
-    Ok(Event::default().event(message.word()).id(message.token_text()).data(message.to_json(None)?))
+fn event(said: &Said) -> Result<Event, Refusal> {
+    Ok(Event::default().event(said.word()).id(token_text(said.token())).data(said.to_json(None)?))
 }
 
 /// The last one: the client comes back with the token that it has.

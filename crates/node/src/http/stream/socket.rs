@@ -6,14 +6,16 @@ use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, close_code};
 use serde_json::{Value, json};
 use watershed_schema::TenantId;
 
-use super::commands::Command;
+use super::commands::{Command, Subscribe};
+use super::said::{self, Said};
 use crate::refusal::Refusal;
-use crate::subscribe::{Message, Session, Streams, token_of, token_text};
+use crate::subscribe::{Session, Streams, token_of, token_text};
 
 struct Connection {
     socket: WebSocket,
     streams: Streams,
-    session: Session,
+    tenant: TenantId,
+    session: Session<Said>,
 }
 
 /// The connection is over.
@@ -26,8 +28,8 @@ impl From<axum::Error> for Closed {
 }
 
 pub(super) async fn run(socket: WebSocket, streams: Streams, tenant: TenantId) {
-    let session = Session::new(streams.clone(), tenant);
-    let mut connection = Connection { socket, streams, session };
+    let session = Session::new(streams.seats.limits().window_bytes);
+    let mut connection = Connection { socket, streams, tenant, session };
     // It ends when the client likes: there is nobody to tell.
     drop(connection.serve().await);
 }
@@ -63,22 +65,30 @@ impl Connection {
                 Ok(()) => self.say(&json!({ "type": "unsubscribed", "id": id })).await,
                 Err(refusal) => self.refuse(Some(&id), &refusal).await,
             },
-            Ok(Command::Subscribe(asked)) => {
-                let id = asked.id.clone();
-                match asked.into_asked() {
-                    Ok(asked) => match self.session.subscribe(asked).await {
-                        Ok(()) => Ok(()),
-                        Err((id, refusal)) => self.refuse(Some(&id), &refusal).await,
-                    },
-                    Err(refusal) => self.refuse(id.as_deref(), &refusal).await,
-                }
-            }
+            Ok(Command::Subscribe(asked)) => match self.subscribe(asked).await {
+                Ok(()) => Ok(()),
+                Err((id, refusal)) => self.refuse(id.as_deref(), &refusal).await,
+            },
             Err(refusal) => self.refuse(None, &refusal).await,
         }
     }
 
-    async fn tell(&mut self, id: &str, told: Result<Message, Refusal>) -> Result<(), Closed> {
-        match told.and_then(|message| Ok((message.to_json(Some(id))?, message.token))) {
+    /// Events, or rows of a live query.
+    async fn subscribe(&mut self, mut asked: Subscribe) -> Result<(), (Option<String>, Refusal)> {
+        let (id, acks) = (asked.id.take(), asked.acks);
+        let request = asked.into_request().map_err(|refusal| (id.clone(), refusal))?;
+        let id = self.session.admit(id).map_err(|(id, refusal)| (Some(id), refusal))?;
+        match said::open(&self.streams, self.tenant.clone(), request).await {
+            Ok(told) => {
+                self.session.open(id, acks, told);
+                Ok(())
+            }
+            Err(refusal) => Err((Some(id), refusal)),
+        }
+    }
+
+    async fn tell(&mut self, id: &str, told: Result<Said, Refusal>) -> Result<(), Closed> {
+        match told.and_then(|said| Ok((said.to_json(Some(id))?, said.token().to_vec()))) {
             Ok((text, token)) => {
                 self.session.sent(id, token, text.len());
                 Ok(self.socket.send(Frame::Text(text.into())).await?)

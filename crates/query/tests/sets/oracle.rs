@@ -7,7 +7,7 @@
 
 use std::cmp::Reverse;
 
-use crate::world::Event;
+use super::event::Event;
 
 /// What an event satisfies: one flag a step.
 pub(crate) type Satisfies<'a> = &'a dyn Fn(&Event) -> Vec<bool>;
