@@ -122,7 +122,7 @@ async fn it_is_told_how_far_an_answer_is() {
     let (tell, heard) = std::sync::mpsc::channel::<Progress>();
     let tell = std::sync::Mutex::new(tell);
     let client = server.client().await;
-    let watch = move |progress: &Progress| drop(tell.lock().expect("whole").send(*progress));
+    let watch = move |progress: &Progress| tell.lock().expect("whole").send(*progress).expect("is heard");
     let answer = client.track("").by("event_name").on_progress(watch).await.expect("an answer");
     assert_eq!(answer.points.iter().filter_map(|point| point.value).sum::<f64>(), (REQUESTS * SPANS) as f64);
     let heard: Vec<_> = heard.try_iter().collect();

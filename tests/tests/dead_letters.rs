@@ -110,6 +110,8 @@ async fn a_stream_from_the_lake_is_told_what_the_lake_refused() {
     send(&server, 30, 20).await;
     let client = server.client().await;
     until("all rows are given up", async || rows(&letters(&client).await) == 90).await;
+    // Until the log says so, they would be archived again.
+    until("that is committed", async || client.status().await.expect("answers").shards[0].archived_seq == 91).await;
     server.kill();
 
     let server = Server::start_with(dir.path(), &flags, &[("FAILPOINTS", TRIMS)]).expect("starts");

@@ -31,7 +31,8 @@ async fn the_same_rows_come_in_every_form() {
     let lines = of("ndjson").body;
     assert_eq!(lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("an object")).collect::<Vec<_>>(), rows);
     let csv = of("csv").body;
-    let table: Vec<String> = rows.iter().map(|row| format!("{},{},", row["event_name"].as_str().expect("a text"), row["n"])).collect();
+    let table: Vec<String> =
+        rows.iter().map(|row| format!("{},{},", row["event_name"].as_str().expect("a text"), row["n"])).collect();
     assert_eq!(csv.lines().collect::<Vec<_>>(), [vec!["event_name,n,nobody".to_owned()], table].concat());
     assert_eq!(of("csv").header("content-type"), Some("text/csv; charset=utf-8"));
     assert_eq!(ask(&server, &[], &json!({ "sql": "SELECT id FROM events WHERE false" })).body, "[]\n");

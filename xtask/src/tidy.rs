@@ -67,6 +67,8 @@ const IMPURE: &[&str] = &["tokio", "rusqlite", "tonic", "object_store"];
 const CLOCKS: &[&str] = &["Utc::now", "Local::now", "SystemTime", "Instant"];
 
 const FILE_LINES_MAX: usize = 500;
+/// Folders of others, and of what is made.
+const NOT_OURS: &[&str] = &["target", "node_modules", "vendor"];
 
 /// Everything that breaks a rule, one line each.
 pub(crate) fn faults(root: &Path) -> anyhow::Result<Vec<String>> {
@@ -130,7 +132,7 @@ fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if path.is_dir() && !hidden && !path.ends_with("target") && !path.ends_with("node_modules") {
+        if path.is_dir() && !hidden && !NOT_OURS.iter().any(|name| path.ends_with(name)) {
             files.extend(rust_files(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);

@@ -113,15 +113,7 @@ impl Subscriber {
             Some(Follow { shard, next: cursor.next })
         };
         let follows: Box<[Follow]> = cursors.iter().filter_map(follow).collect();
-        Self {
-            hub,
-            tenant,
-            filter,
-            on_lag,
-            follows: Vec::from(follows).into(),
-            place: None,
-            passed: VecDeque::new(),
-        }
+        Self { hub, tenant, filter, on_lag, follows: Vec::from(follows).into(), place: None, passed: VecDeque::new() }
     }
 
     /// Waits for the next step. Dropped, it has taken nothing that is not read again.

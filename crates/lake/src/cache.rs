@@ -46,7 +46,8 @@ impl Cache {
         let metadata = Kept::builder().weigher(|path: &String, bytes: &Bytes| weight(path, bytes.len()));
         let footers = Kept::builder().weigher(|path: &String, footer: &Arc<ParquetMetaData>| weight(path, footer.memory_size()));
         let filters = Kept::builder().weigher(|(path, _): &(String, &str), of: &Arc<Filters>| weight(path, bytes_of(of)));
-        let owners = Kept::builder().weigher(|path: &String, of: &Option<Arc<str>>| weight(path, of.as_ref().map_or(0, |of| of.len())));
+        let owners =
+            Kept::builder().weigher(|path: &String, of: &Option<Arc<str>>| weight(path, of.as_ref().map_or(0, |of| of.len())));
         Self {
             metadata: metadata.max_capacity(quarter).build(),
             footers: footers.max_capacity(quarter).build(),

@@ -104,7 +104,11 @@ impl Engine {
     }
 
     /// Plans, and takes the first rows: until they came nothing was told, so the query may start again.
-    async fn start(&self, tenant: &TenantId, (sql, params): (&str, &[Param])) -> Result<(First, SendableRecordBatchStream), QueryError> {
+    async fn start(
+        &self,
+        tenant: &TenantId,
+        (sql, params): (&str, &[Param]),
+    ) -> Result<(First, SendableRecordBatchStream), QueryError> {
         let of = |error| QueryError::of(error, self.limits.memory_bytes);
         let events = Events::pin(tenant, None, &self.hot, self.lake.as_deref()).await?;
         let session = self.session_context().map_err(of)?;

@@ -1,7 +1,8 @@
 //! Files of the lake for DataFusion's Parquet source: their footers come from the lake, which keeps them.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use datafusion::datasource::listing::PartitionedFile;
@@ -21,8 +22,16 @@ use crate::Progress;
 
 /// A file as the lake knows it; goes along with its key in the store.
 pub(crate) struct Location {
-    pub(crate) path: String,
-    pub(crate) rows: u64,
+    path: String,
+    rows: u64,
+    /// Where the parts begin that were read already: there may be two readers for one, the first for its filters.
+    read: Mutex<BTreeSet<u64>>,
+}
+
+impl Location {
+    pub(crate) fn new(path: String, rows: u64) -> Self {
+        Self { path, rows, read: Mutex::default() }
+    }
 }
 
 /// Opens files of one pinned snapshot.
@@ -46,7 +55,7 @@ impl ParquetFileReaderFactory for LakeFiles {
         let location = file.extensions.get_arc::<Location>().ok_or_else(unnamed)?;
         let metrics = ParquetFileMetrics::new(partition, key.as_ref(), metrics);
         let range = file.range.map_or(0..size, |range| range.start.cast_unsigned()..range.end.cast_unsigned());
-        let part = Part { progress: self.progress.clone(), rows: location.rows, size, range };
+        let part = Part { progress: self.progress.clone(), location: Arc::clone(&location), size, range };
         let bytes = ParquetObjectReader::new(Arc::clone(&self.store), key).with_file_size(size);
         Ok(Box::new(LakeFile { pinned: self.pinned.clone(), location, size, bytes, metrics, _part: part }))
     }
@@ -64,15 +73,18 @@ struct LakeFile {
 /// The part of a file that a reader is for: it was read when the reader is gone.
 struct Part {
     progress: Progress,
-    rows: u64,
+    location: Arc<Location>,
     size: u64,
     range: Range<u64>,
 }
 
 impl Drop for Part {
     fn drop(&mut self) {
+        if !self.location.read.lock().unwrap_or_else(PoisonError::into_inner).insert(self.range.start) {
+            return;
+        }
         // Where a row lies is not known; parts add up to all rows.
-        let before = |byte: u64| self.rows * byte.min(self.size) / self.size.max(1);
+        let before = |byte: u64| self.location.rows * byte.min(self.size) / self.size.max(1);
         self.progress.read_part(before(self.range.end) - before(self.range.start), self.range.end >= self.size);
     }
 }

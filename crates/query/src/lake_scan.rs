@@ -62,7 +62,8 @@ impl Scan<'_> {
             return Ok(None);
         }
         let store = self.store(state, &files[0].path)?;
-        let (mine, mixed): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.owner.as_deref() == Some(self.tenant.as_str()));
+        let (mine, mixed): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.owner.as_deref() == Some(self.tenant.as_str()));
         let mut parts = Vec::new();
         for (files, whose) in [(mine, Whose::Mine), (mixed, Whose::Mixed)] {
             let files = files.into_iter().map(|file| self.partitioned(file)).collect::<Result<Vec<_>, QueryError>>()?;
@@ -71,7 +72,11 @@ impl Scan<'_> {
                 parts.push(planned.map_err(|error| QueryError::of(error, 0))?);
             }
         }
-        if parts.len() == 1 { Ok(parts.pop()) } else { UnionExec::try_new(parts).map(Some).map_err(|error| QueryError::of(error, 0)) }
+        if parts.len() == 1 {
+            Ok(parts.pop())
+        } else {
+            UnionExec::try_new(parts).map(Some).map_err(|error| QueryError::of(error, 0))
+        }
     }
 
     fn part(
@@ -104,7 +109,7 @@ impl Scan<'_> {
         let meta = ObjectMeta { location, last_modified: Default::default(), size: file.size, e_tag: None, version: None };
         let mut partitioned = PartitionedFile::from(meta);
         self.progress.plan_file(file.rows);
-        partitioned.extensions.insert(Location { path: file.path, rows: file.rows });
+        partitioned.extensions.insert(Location::new(file.path, file.rows));
         Ok(partitioned)
     }
 

@@ -105,6 +105,13 @@ mod tests {
     use super::super::room::Rooms;
     use super::*;
 
+    /// Ten kilobytes that are kept as long as they are.
+    fn incompressible(seed: u64) -> String {
+        let next = |state: &u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+        let drawn = std::iter::successors(Some(seed), next).skip(1).take(10_000);
+        drawn.map(|state| char::from(b' ' + u8::try_from(state >> 58).expect("six bits"))).collect()
+    }
+
     fn rows(seqs: &[u64]) -> RecordBatch {
         let mut batch = BatchBuilder::new(TenantId::default(), 0);
         for seq in seqs {
@@ -112,7 +119,7 @@ mod tests {
                 row.str(Column::Id, &format!("{seq}"));
                 row.str(Column::Ns, "default");
                 row.str(Column::EventType, "log");
-                row.str(Column::EventName, &"n".repeat(10_000));
+                row.str(Column::EventName, &incompressible(*seq));
                 row.int(Column::Timestamp, 1);
             });
         }

@@ -72,7 +72,11 @@ fn bucket(every: &str, at_us: i64) -> i64 {
         "hour" => at_us - at_us % HOUR_US,
         "day" => at_us - at_us % DAY_US,
         "week" => DAY0_US - 2 * DAY_US + (at_us - (DAY0_US - 2 * DAY_US)) / (7 * DAY_US) * (7 * DAY_US),
-        _ => DAY0_US - 3 * DAY_US,
+        _ => {
+            let day = chrono::DateTime::from_timestamp_micros(at_us).expect("a time").date_naive();
+            let first = chrono::Datelike::with_day(&day, 1).expect("every month has one");
+            first.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
+        }
     }
 }
 
