@@ -1,5 +1,7 @@
 //! A plain OTLP/gRPC sender, and requests to send.
 
+use std::time::{Duration, Instant};
+
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -8,8 +10,11 @@ use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
-use tonic::{Request, Status};
+use tonic::{Code, Request, Status};
 
+/// How long a leader is waited for, and how often it is asked.
+const PATIENCE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(50);
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 /// A sender of traces.
@@ -58,6 +63,18 @@ impl Exporter {
             request.metadata_mut().insert("x-scope-orgid", MetadataValue::from_static(tenant));
         }
         Ok(grpc.unary(request, http::uri::PathAndQuery::from_static(TRACES), codec).await?.into_inner())
+    }
+
+    /// Sends spans, again while a shard has no leader, as an exporter does that is told when to come back. A retry adds nothing.
+    ///
+    /// # Panics
+    /// When they are refused for another reason.
+    pub async fn until_taken(&self, request: ExportTraceServiceRequest) {
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(refused) = self.traces(request.clone()).await {
+            assert!(refused.code() == Code::Unavailable && Instant::now() < deadline, "{refused}");
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
 

@@ -31,7 +31,7 @@ async fn send(endpoint: &str) {
         for span in &mut request.resource_spans[0].scope_spans[0].spans {
             span.attributes.push(text("filler", &(0..SPAN_BYTES / 16).map(|_| word()).collect::<String>()));
         }
-        exporter.traces(request).await.expect("acknowledged");
+        exporter.until_taken(request).await;
     }
 }
 

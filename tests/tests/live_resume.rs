@@ -113,7 +113,7 @@ fn url_encoded(text: &str) -> String {
 async fn send(endpoints: Vec<String>) {
     for batch in 0..BATCHES {
         let endpoint = &endpoints[usize::try_from(batch).expect("small") % endpoints.len()];
-        Exporter::connect(endpoint).await.traces(spans(batch * 100, 100)).await.expect("acknowledged");
+        Exporter::connect(endpoint).await.until_taken(spans(batch * 100, 100)).await;
     }
 }
 
