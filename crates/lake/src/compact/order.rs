@@ -9,7 +9,8 @@ use arrow::error::ArrowError;
 use arrow::row::{Row, RowConverter, Rows, SortField};
 use iceberg::spec::{NullOrder, SortDirection};
 
-use super::column::{Reader, Target};
+use super::column::Target;
+use super::reader::Reader;
 use super::source::{Batch, Chunks, Source};
 use crate::{LakeError, schema};
 
@@ -31,12 +32,16 @@ pub(crate) struct Next {
 
 impl Order {
     /// Merges inputs, each of which is sorted; of equal rows, those of the first input first.
-    pub(crate) fn merged(sources: &[(&Source, &Chunks)], to: &Target, decoded_bytes: usize) -> Result<Self, LakeError> {
-        let share = decoded_bytes / sources.len().max(1);
+    pub(crate) fn merged(sources: &[(&Source, &Chunks)], to: &Target, decoded_bytes_max: usize) -> Result<Self, LakeError> {
         let keys = Keys::of(to)?;
+        let pages = |(id, _): &(i32, FieldRef)| sources.iter().map(|(source, _)| source.page_bytes(*id)).sum::<usize>();
+        let keeps_pages = keys.columns.iter().map(pages).sum::<usize>() <= decoded_bytes_max / 2;
+        // Keys are copies of what is decoded, in a form of their own.
+        let batch = Batch { from_row: 0, bytes: decoded_bytes_max / (4 * sources.len().max(1)), rows_max: KEY_ROWS_MAX };
         let mut inputs = Vec::with_capacity(sources.len());
         for (source, chunks) in sources {
-            inputs.push(Input::open(&keys, source, chunks, share)?);
+            let rows = Reader::new(source, chunks, &keys.columns, batch);
+            inputs.push(Input { rows, keeps_pages, keys: keys.converter.empty_rows(0, 0), at: 0 });
         }
         Merge { inputs, queue: VecDeque::with_capacity(sources.len()) }.run(&keys)
     }
@@ -111,8 +116,9 @@ impl Keys {
 }
 
 /// The keys of one file, a batch at a time.
-struct Input {
-    rows: Reader,
+struct Input<'a> {
+    rows: Reader<'a>,
+    keeps_pages: bool,
     keys: Rows,
     at: usize,
 }
@@ -120,16 +126,14 @@ struct Input {
 /// Rows whose keys are decoded at a time.
 const KEY_ROWS_MAX: usize = 1_024;
 
-impl Input {
-    fn open(keys: &Keys, source: &Source, chunks: &Chunks, decoded_bytes: usize) -> Result<Self, LakeError> {
-        let batch = Batch { from_row: 0, bytes: decoded_bytes, rows_max: KEY_ROWS_MAX };
-        Ok(Self { rows: Reader::open(source, chunks, &keys.columns, batch)?, keys: keys.converter.empty_rows(0, 0), at: 0 })
-    }
-
+impl Input<'_> {
     /// Reads the next keys; whether there are any.
     fn advance(&mut self, keys: &Keys) -> Result<bool, LakeError> {
         let Some(columns) = self.rows.next()? else { return Ok(false) };
         (self.keys, self.at) = (keys.converter.convert_columns(&columns)?, 0);
+        if !self.keeps_pages {
+            self.rows.rest();
+        }
         Ok(true)
     }
 
@@ -138,13 +142,13 @@ impl Input {
     }
 }
 
-struct Merge {
-    inputs: Vec<Input>,
+struct Merge<'a> {
+    inputs: Vec<Input<'a>>,
     /// Inputs with rows left, by the key of their next row.
     queue: VecDeque<usize>,
 }
 
-impl Merge {
+impl Merge<'_> {
     fn run(mut self, keys: &Keys) -> Result<Order, LakeError> {
         let mut order = Vec::new();
         for input in 0..self.inputs.len() {

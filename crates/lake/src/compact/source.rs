@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::async_reader::AsyncFileReader as _;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::properties::{DEFAULT_PAGE_SIZE, DEFAULT_WRITE_BATCH_SIZE};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::live::LiveFile;
@@ -71,6 +72,18 @@ impl Source {
     pub(crate) fn column_bytes(&self, id: i32) -> u64 {
         let Some(leaf) = self.leaves.get(&id) else { return 0 };
         self.groups().iter().map(|group| group.column(*leaf).byte_range().1).sum()
+    }
+
+    /// About how long a page of a column is when it is decoded, at most. Parquet's writers look at a page's length once in so
+    /// many rows.
+    pub(crate) fn page_bytes(&self, id: i32) -> usize {
+        let Some(leaf) = self.leaves.get(&id) else { return 0 };
+        let page = |chunk: &ColumnChunkMetaData| {
+            let rows_at_once = chunk.uncompressed_size() / chunk.num_values().max(1) * DEFAULT_WRITE_BATCH_SIZE as i64;
+            chunk.uncompressed_size().min(rows_at_once + DEFAULT_PAGE_SIZE as i64)
+        };
+        let longest = self.groups().iter().map(|group| page(group.column(*leaf))).max();
+        longest.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0)
     }
 
     /// Reads what the file has of these columns.
