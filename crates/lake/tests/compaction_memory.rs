@@ -19,11 +19,12 @@ use world::{World, content};
 
 const MIB: usize = 1 << 20;
 const FILES: u64 = 96;
-const ROWS_OF_A_FILE: u64 = 64;
+const ROWS: usize = 64;
+const ROWS_OF_A_FILE: u64 = ROWS as u64;
 const TEXT_BYTES: usize = 16 << 10;
 const LIMIT: usize = 8 * MIB;
 /// A page is that long: all texts of a file.
-const PAGE: usize = TEXT_BYTES * ROWS_OF_A_FILE as usize + MIB / 8;
+const PAGE: usize = TEXT_BYTES * ROWS + MIB / 8;
 const THREADS: usize = 2;
 /// What is not decoded rows: footers and manifests of all files (36 MiB), bytes of files, the file that is made.
 const REST: usize = 64 * MIB;

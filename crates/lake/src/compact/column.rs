@@ -1,5 +1,6 @@
 //! One column of all inputs, brought into their common order: of each input one batch is in memory, whatever its length.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, new_null_array};
@@ -96,11 +97,12 @@ impl<'a> Column<'a> {
         let mut picked = Vec::with_capacity(SLICE_ROWS);
         let from = self.place;
         while picked.len() < SLICE_ROWS && (self.place == from || self.has_room()) {
-            let Some(next) = self.part.at(self.place) else { break };
-            self.place += 1;
-            let at = self.step(next.input)?;
+            let Some((next, rows)) = self.part.run(self.place, SLICE_ROWS - picked.len()) else { break };
+            let (source, at) = self.step(next.input, rows)?;
+            self.place += at.len();
             if next.is_kept {
-                picked.push(at);
+                // Of what an input lacks there is one row, which is empty.
+                picked.extend(at.map(|row| (source, if source == 0 { 0 } else { row })));
             }
         }
         if picked.is_empty() && self.part.at(self.place).is_none() {
@@ -116,18 +118,19 @@ impl<'a> Column<'a> {
         self.sources.len() <= 2 * (self.inputs.len() + 1) && self.held.bytes() <= self.plan.bytes_max
     }
 
-    /// Where the next row of an input is.
-    fn step(&mut self, input: usize) -> Result<(usize, usize), LakeError> {
+    /// Where the next rows of an input are: as many of them as are in one batch.
+    fn step(&mut self, input: usize, rows: usize) -> Result<(usize, Range<usize>), LakeError> {
         let one = &self.inputs[input];
         if one.rows.is_none() {
-            return Ok((0, 0));
+            return Ok((0, 0..rows));
         }
         if one.source == 0 || one.at == self.sources[one.source].len() {
             self.read(input)?;
         }
         let one = &mut self.inputs[input];
-        one.at += 1;
-        Ok((one.source, one.at - 1))
+        let from = one.at;
+        one.at = self.sources[one.source].len().min(from + rows);
+        Ok((one.source, from..one.at))
     }
 
     /// The next batch of an input.

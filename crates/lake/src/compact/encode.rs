@@ -4,17 +4,19 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, new_null_array};
+use arrow::compute::interleave;
 use arrow::datatypes::{DataType, FieldRef, Float64Type};
 use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
 
 use super::column::Column;
 use super::memory::{Memory, Plan};
 use super::order::Part;
-use super::source::{Chunks, Source};
+use super::reader::{Reader, copied};
+use super::source::{Batch, Chunks, Source};
 use crate::LakeError;
 
-/// Rows of nothing that are written at a time.
-const EMPTY_ROWS: usize = 1 << 16;
+/// Rows that are written at a time where all are the same.
+const SAME_ROWS: usize = 1 << 14;
 
 /// A window of columns: of all inputs, their bytes of these columns.
 pub(crate) struct Window<'a> {
@@ -63,11 +65,10 @@ impl Window<'_> {
 
     fn encode_one(&self, (column, mut writer): Job<'_>, memory: &Memory) -> Result<Encoded, LakeError> {
         let (id, field) = column;
-        let sources = self.inputs.iter().map(|(source, _)| *source);
-        if !sources.clone().any(|source| source.holds(*id)) {
-            return self.encode_nothing(field, writer);
+        if let Some(value) = self.only_value(column)? {
+            return self.encode_same(field, &value, writer);
         }
-        let plan = Plan::of(sources, *id, self.decoded_bytes_max);
+        let plan = Plan::of(self.inputs.iter().map(|(source, _)| *source), *id, self.decoded_bytes_max);
         let _taken = memory.take(plan.bytes_max);
         let (mut values, mut nans) = (Column::open(&self.inputs, column, self.part, plan), is_fraction(field).then_some(0));
         while let Some(slice) = values.next()? {
@@ -77,14 +78,31 @@ impl Window<'_> {
         Ok(Encoded { chunk: writer.close()?, nans, decoded_bytes_peak: values.decoded_bytes_peak() })
     }
 
-    /// A column in which no input has anything.
-    fn encode_nothing(&self, field: &FieldRef, mut writer: ArrowColumnWriter) -> Result<Encoded, LakeError> {
-        if !field.is_nullable() {
+    /// What is in every row of all inputs, as one row: nothing, or one value. None: rows differ, or nobody knows.
+    fn only_value(&self, column: &(i32, FieldRef)) -> Result<Option<ArrayRef>, LakeError> {
+        let (id, field) = column;
+        if !self.inputs.iter().any(|(source, _)| source.holds(*id)) {
+            return Ok(Some(new_null_array(field.data_type(), 1)));
+        }
+        let Some((source, chunks)) = self.inputs.first() else { return Ok(None) };
+        let value = source.only_value(*id);
+        let is_same = value.is_some() && self.inputs.iter().all(|(source, _)| source.only_value(*id) == value);
+        if !is_same || is_fraction(field) {
+            return Ok(None);
+        }
+        let first = Batch { from_row: 0, bytes: 0, rows_max: 1 };
+        let row = Reader::new(source, chunks, std::slice::from_ref(column), first).next()?;
+        Ok(row.and_then(|mut columns| columns.pop()).map(|column| copied(&column)))
+    }
+
+    /// A column with the same in every row.
+    fn encode_same(&self, field: &FieldRef, row: &ArrayRef, mut writer: ArrowColumnWriter) -> Result<Encoded, LakeError> {
+        if row.null_count() > 0 && !field.is_nullable() {
             return Err(LakeError::NotCompactable(format!("column {} is empty in all files", field.name())));
         }
-        let nothing = new_null_array(field.data_type(), EMPTY_ROWS.min(self.part.rows));
-        for from in (0..self.part.rows).step_by(EMPTY_ROWS) {
-            write(&mut writer, field, &nothing.slice(0, EMPTY_ROWS.min(self.part.rows - from)))?;
+        let rows = interleave(&[row.as_ref()], &vec![(0, 0); SAME_ROWS.min(self.part.rows)])?;
+        for from in (0..self.part.rows).step_by(SAME_ROWS) {
+            write(&mut writer, field, &rows.slice(0, SAME_ROWS.min(self.part.rows - from)))?;
         }
         Ok(Encoded { chunk: writer.close()?, nans: is_fraction(field).then_some(0), decoded_bytes_peak: 0 })
     }

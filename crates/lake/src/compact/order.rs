@@ -86,6 +86,13 @@ pub(crate) struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// The next row, and how many that follow are of the same input and kept or not as it is, itself among them.
+    pub(crate) fn run(&self, place: usize, rows_max: usize) -> Option<(Next, usize)> {
+        let next = self.at(place)?;
+        let rest = self.order[place..].iter().take(rows_max);
+        Some((next, rest.take_while(|other| **other == self.order[place]).count()))
+    }
+
     pub(crate) fn at(&self, place: usize) -> Option<Next> {
         let next = self.order.get(place)?;
         Some(Next { input: usize::from(next & !LEFT_OUT), is_kept: next & LEFT_OUT == 0 })
@@ -198,6 +205,13 @@ mod tests {
         assert_eq!(told, [(3, vec![0, 0], 4), (1, vec![1, 3], 2)]);
         assert_eq!(parts[1].at(0), Some(Next { input: 0, is_kept: false }));
         assert_eq!(parts[1].at(2), None);
+        let run = |place, rows_max| parts[0].run(place, rows_max).map(|(next, rows)| (next.input, next.is_kept, rows));
+        assert_eq!(
+            [run(0, 9), run(1, 9), run(3, 9), run(4, 9)],
+            [Some((0, true, 1)), Some((1, true, 1)), Some((1, true, 1)), None]
+        );
+        let order = Order(vec![7; 5]);
+        assert_eq!(order.cut(8, 9)[0].run(1, 3).map(|(_, rows)| rows), Some(3));
     }
 
     #[test]

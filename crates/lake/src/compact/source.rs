@@ -74,6 +74,15 @@ impl Source {
         self.groups().iter().map(|group| group.column(*leaf).byte_range().1).sum()
     }
 
+    /// The bytes of the value that every row has, where statistics prove that there is one. They do not tell of fractions that
+    /// are not a number.
+    pub(crate) fn only_value(&self, id: i32) -> Option<&[u8]> {
+        let leaf = self.leaves.get(&id)?;
+        let mut values = self.groups().iter().map(|group| only_value(group.column(*leaf)));
+        let first = values.next()??;
+        values.all(|value| value == Some(first)).then_some(first)
+    }
+
     /// About how long a page of a column is when it is decoded, at most. Parquet's writers look at a page's length once in so
     /// many rows.
     pub(crate) fn page_bytes(&self, id: i32) -> usize {
@@ -139,6 +148,13 @@ fn decoded(column: &ColumnChunkMetaData) -> i64 {
 fn is_empty(column: &ColumnChunkMetaData) -> bool {
     let nulls = column.statistics().and_then(|statistics| statistics.null_count_opt());
     nulls.is_some_and(|nulls| i64::try_from(nulls).is_ok_and(|nulls| nulls == column.num_values()))
+}
+
+fn only_value(column: &ColumnChunkMetaData) -> Option<&[u8]> {
+    let statistics = column.statistics()?;
+    let is_exact = statistics.min_is_exact() && statistics.max_is_exact() && statistics.null_count_opt() == Some(0);
+    let (least, most) = (statistics.min_bytes_opt()?, statistics.max_bytes_opt()?);
+    (is_exact && least == most).then_some(least)
 }
 
 pub(crate) fn as_views(schema: &SchemaRef) -> SchemaRef {
