@@ -16,6 +16,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
 use parquet::file::writer::SerializedFileWriter;
 
+use watershed_schema::Column;
+
 use super::column::Target;
 use super::encode::{Encoded, Window};
 use super::files::Written;
@@ -77,7 +79,11 @@ impl<'a> Rewrite<'a> {
         let path = written.generate_location(Some(&key), &written.names().generate_file_name());
         let mut out = Out::new(self.table.file_io().new_output(&path)?.writer().await?);
         let columns = Arc::new(schema_to_arrow_schema(schema)?);
-        let writer = ArrowWriter::try_new(out.buffer.clone(), columns, Some(encoding::settings(rows as u64)))?;
+        let writer = ArrowWriter::try_new(
+            out.buffer.clone(),
+            columns,
+            Some(encoding::settings(rows as u64, |column| self.holds(column))),
+        )?;
         let (mut file, groups) = writer.into_serialized_writer()?;
         let group_rows = usize::try_from(GROUP_ROWS_MAX).unwrap_or(usize::MAX);
         for (number, part) in order.cut(self.sources.len(), group_rows).iter().enumerate() {
@@ -109,6 +115,11 @@ impl<'a> Rewrite<'a> {
         }
         group.close()?;
         Ok(())
+    }
+
+    /// Whether an input has anything in a column.
+    fn holds(&self, column: Column) -> bool {
+        self.sources.iter().any(|source| source.holds(i32::from(column.id())))
     }
 
     /// Columns beside each other whose bytes are in memory together.
