@@ -1,6 +1,6 @@
 //! Spans to files, and many files to one, without a node around it: CPU, memory, and the bytes of each column, as JSON.
 //!
-//! `cargo run --release -p watershed-lake --example spans -- FILES ROWS_OF_A_FILE`
+//! `cargo run --release -p watershed-lake --example spans -- FILES ROWS_OF_A_FILE [SPANS_OF_A_TRACE [THREADS]]`
 
 #[path = "../tests/support/lake.rs"]
 mod support;
@@ -16,7 +16,7 @@ use prost::Message as _;
 use serde_json::{Map, Value, json};
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::{CompactionLimits, FileFilter, Lake, Rows, storage};
-use watershed_sample::Random;
+use watershed_sample::{Random, TRACE_SPANS};
 use watershed_schema::{Epoch, EventBatch, Seq, ShardId, TenantId};
 use watershed_sources::Context;
 use watershed_sources::otlp::{Signal, transform};
@@ -24,17 +24,19 @@ use watershed_sources::otlp::{Signal, transform};
 /// Spans of a request, as `watershed bench` sends them.
 const REQUEST: usize = 512;
 
-fn batch(random: &mut Random, spans: usize) -> Arc<EventBatch> {
-    let request = watershed_sample::traces(random, spans);
-    let context = Context { tenant: TenantId::default(), received_at_us: 1_790_000_000_000_000, batch_id: "b".into() };
+fn batch(random: &mut Random, (spans, trace_spans): (usize, usize)) -> Arc<EventBatch> {
+    let request = watershed_sample::traces_of(random, spans, trace_spans);
+    // Received when it is made: spans from the future would keep their times a second time, in `data`.
+    let received_at_us = i64::try_from(watershed_sample::now_ns() / 1_000).expect("this century");
+    let context = Context { tenant: TenantId::default(), received_at_us, batch_id: "b".into() };
     Arc::new(transform(Signal::Traces, &request.encode_to_vec(), &context).expect("a request").batch.expect("spans"))
 }
 
-fn rows(random: &mut Random, from: u64, count: usize) -> Rows {
+fn rows(random: &mut Random, from: u64, (count, trace_spans): (usize, usize)) -> Rows {
     let (mut blocks, mut next) = (Vec::new(), from);
     let to = from + count as u64;
     while next < to {
-        let block = batch(random, REQUEST.min(usize::try_from(to - next).expect("few")));
+        let block = batch(random, (REQUEST.min(usize::try_from(to - next).expect("few")), trace_spans));
         let rows = block.len() as u64;
         blocks.push((Seq(next), block));
         next += rows;
@@ -95,10 +97,10 @@ async fn open(dir: &Path) -> Lake {
     Lake::open(catalog as Arc<dyn Catalog>).await.expect("opens").with_updates(updates)
 }
 
-async fn fill(lake: &Lake, files: u64, rows_of_a_file: usize) -> Value {
+async fn fill(lake: &Lake, files: u64, rows_of_a_file: usize, trace_spans: usize) -> Value {
     let (mut random, mut cpu) = (Random::new(1), 0);
     for file in 0..files {
-        let rows = rows(&mut random, 1 + file * rows_of_a_file as u64, rows_of_a_file);
+        let rows = rows(&mut random, 1 + file * rows_of_a_file as u64, (rows_of_a_file, trace_spans));
         let before = cpu_us();
         let request = support::request(lake, &rows, Epoch(1)).await;
         cpu += cpu_us() - before;
@@ -107,14 +109,15 @@ async fn fill(lake: &Lake, files: u64, rows_of_a_file: usize) -> Value {
     json!({ "cpu_us_a_row": cpu as f64 / (files * rows_of_a_file as u64) as f64, "weight": weight(lake).await })
 }
 
-async fn compact(lake: &Lake, plain: f64) -> Value {
+async fn compact(lake: &Lake, plain: f64, threads: usize) -> Value {
     fs::write("/proc/self/clear_refs", "5").expect("forgets the peak");
     let idle = memory("VmRSS");
     let (cpu, began) = (cpu_us(), Instant::now());
-    let done = lake.compact(&CompactionLimits::default(), Epoch(1)).await.expect("compacts").expect("files");
+    let limits = CompactionLimits { threads, ..CompactionLimits::default() };
+    let done = lake.compact(&limits, Epoch(1)).await.expect("compacts").expect("files");
     let (seconds, cpu) = (began.elapsed().as_secs_f64(), (cpu_us() - cpu) as f64);
     json!({
-        "rounds": format!("{done:?}"), "seconds": seconds, "cpu_us_a_row": cpu / done.rows as f64,
+        "rounds": format!("{done:?}"), "threads": threads, "seconds": seconds, "cpu_us_a_row": cpu / done.rows as f64,
         "mb_per_second": { "files": done.bytes_before as f64 / 1e6 / seconds, "plain": plain / 1e6 / seconds },
         "mb_per_cpu_second": { "files": done.bytes_before as f64 / cpu, "plain": plain / cpu },
         "memory_bytes": { "idle": idle, "peak": memory("VmHWM") }, "weight": weight(lake).await,
@@ -124,11 +127,16 @@ async fn compact(lake: &Lake, plain: f64) -> Value {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let numbers: Vec<u64> = std::env::args().skip(1).map(|word| word.parse().expect("a number")).collect();
-    let number = |place: usize, default| numbers.get(place).copied().unwrap_or(default);
+    let number = |place: usize, default| usize::try_from(numbers.get(place).copied().unwrap_or(default)).expect("few");
     let dir = tempfile::tempdir()?;
     let lake = open(dir.path()).await;
-    let written = fill(&lake, number(0, 24), usize::try_from(number(1, 12_500)).expect("few")).await;
+    let (files, rows_of_a_file, trace_spans) = (number(0, 24), number(1, 12_500), number(2, TRACE_SPANS as u64));
+    let written = fill(&lake, files as u64, rows_of_a_file, trace_spans).await;
     let plain = written["weight"]["plain_bytes"].as_f64().expect("a number");
-    let compacted = compact(&lake, plain).await;
-    writeln!(std::io::stdout(), "{:#}", json!({ "bench": "lake-spans", "written": written, "compacted": compacted }))
+    let compacted = compact(&lake, plain, number(3, CompactionLimits::default().threads as u64)).await;
+    writeln!(
+        std::io::stdout(),
+        "{:#}",
+        json!({ "bench": "lake-spans", "trace_spans": trace_spans, "written": written, "compacted": compacted })
+    )
 }

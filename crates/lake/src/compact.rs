@@ -5,17 +5,23 @@
 //! watermark, epoch and commit id are carried over as they are.
 
 mod column;
+mod encode;
 pub(crate) mod files;
+mod held;
 pub(crate) mod live;
 mod manifests;
+mod memory;
 pub(crate) mod order;
 mod pick;
 mod publish;
+mod reader;
 pub(crate) mod replace;
 pub(crate) mod rewrite;
 mod source;
 mod summary;
 mod updates;
+
+use std::thread;
 
 use iceberg::spec::{DataFile, Operation, PartitionSpecRef};
 use iceberg::table::Table;
@@ -40,15 +46,21 @@ pub struct CompactionLimits {
     pub files_max: usize,
     /// Most bytes of files that are replaced in a round.
     pub bytes_max: u64,
-    /// Most bytes of decoded rows that a merge holds, shared by its inputs; a single page may be longer than its share. As
-    /// many bytes of files are held, or the longest column of all inputs, and that column once more as it is written.
+    /// Most bytes of decoded rows that a merge holds, whatever the number of its inputs, and one page more for each thread.
+    /// As many bytes of files are held, half of them read and half written, or the longest column of all inputs twice.
     pub decoded_bytes_max: usize,
+    /// Threads that encode columns.
+    pub threads: usize,
 }
+
+/// Cores that a round takes, where there are as many: more would wait for the longest column.
+const THREADS_MAX: usize = 2;
 
 impl Default for CompactionLimits {
     fn default() -> Self {
         let mib = 1 << 20;
-        Self { target_bytes: 128 * mib, files_max: 256, bytes_max: 256 * mib, decoded_bytes_max: 64 << 20 }
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+        Self { target_bytes: 128 * mib, files_max: 256, bytes_max: 256 * mib, decoded_bytes_max: 64 << 20, threads }
     }
 }
 
@@ -128,7 +140,7 @@ async fn rewrite(
     limits: &CompactionLimits,
     written: &Written,
 ) -> Result<Option<Rewritten>, LakeError> {
-    let rewrite = Rewrite::open(table, &group.files, limits.decoded_bytes_max).await?;
+    let rewrite = Rewrite::open(table, &group.files, limits).await?;
     let order = rewrite.merged().await?;
     rewrite.write(&order, (table.metadata().default_partition_spec(), group.partition.clone()), written).await
 }

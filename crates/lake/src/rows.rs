@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use watershed_schema::arrow::ColumnsBuilder;
 use watershed_schema::wire::Malformed;
-use watershed_schema::{Column, EventBatch, Projection, Row, Seq, ShardId, Value};
+use watershed_schema::{Column, ColumnSet, EventBatch, Projection, Row, Seq, ShardId, Value, Walk};
 
 use crate::partitioning::Partitioning;
 
@@ -31,6 +31,23 @@ pub(crate) type Partition = (i32, String);
 pub(crate) struct Place {
     block: usize,
     row: usize,
+}
+
+/// Rows of one partition.
+#[derive(Debug)]
+pub(crate) struct Part {
+    /// Columns in which a row has anything.
+    columns: ColumnSet,
+    /// In the table's order.
+    pub(crate) places: Vec<Place>,
+}
+
+impl Part {
+    /// Columns in which a row has anything, and its number.
+    pub(crate) fn columns(&self) -> Vec<Column> {
+        let is_filled = |column: &Column| matches!(column, Column::Shard | Column::Sequence) || self.columns.contains(*column);
+        Column::ALL.iter().copied().filter(is_filled).collect()
+    }
 }
 
 /// What rows are sorted by: `ns`, `trace_id`, `timestamp` (absent first), then as they came.
@@ -61,21 +78,26 @@ impl Rows {
     }
 
     /// The partitions with their rows in order.
-    pub(crate) fn partitions(&self, by: Partitioning) -> Result<BTreeMap<Partition, Vec<Place>>, Malformed> {
-        let mut parts: BTreeMap<(i32, &str), Vec<Key<'_>>> = BTreeMap::new();
+    pub(crate) fn partitions(&self, by: Partitioning) -> Result<BTreeMap<Partition, Part>, Malformed> {
+        let mut parts: BTreeMap<(i32, &str), (ColumnSet, Vec<Key<'_>>)> = BTreeMap::new();
         let projection = Projection::new(&[Column::Ns, Column::TraceId, Column::Timestamp, Column::EventType]);
-        let mut values = Vec::new();
+        let mut walk = Walk::default();
         for (block, (first, batch)) in self.blocks.iter().enumerate() {
             for row in self.inside(*first, batch) {
-                batch.row(row).project(&projection, &mut values)?;
+                let mut values = [None; 4];
+                batch.row(row).visit_next(&projection, &mut walk, |slot, value| values[slot] = Some(value))?;
                 let text = |slot: usize| values[slot].and_then(Value::as_str);
                 let at = values[2].and_then(Value::as_int).ok_or(Malformed("row without timestamp"))?;
                 let time = by.value(at).ok_or(Malformed("timestamp out of range"))?;
                 let key = (text(0).unwrap_or(""), text(1), at, Place { block, row });
-                parts.entry((time, text(3).unwrap_or(""))).or_default().push(key);
+                let (columns, keys) = parts.entry((time, text(3).unwrap_or(""))).or_default();
+                columns.extend(walk.columns());
+                keys.push(key);
             }
         }
-        Ok(parts.into_iter().map(|((time, kind), keys)| ((time, kind.to_owned()), sorted(keys))).collect())
+        let part =
+            |((time, kind), (columns, keys)): ((i32, &str), _)| ((time, kind.to_owned()), Part { columns, places: sorted(keys) });
+        Ok(parts.into_iter().map(part).collect())
     }
 
     /// Indexes of a block's rows that belong to the run.
@@ -127,8 +149,11 @@ mod tests {
         ];
         let rows = Rows { shard: ShardId(3), from_seq: Seq(6), to_seq: Seq(12), blocks };
         let parts = rows.partitions(Partitioning::Hour).expect("whole");
-        let seqs = |places: &Vec<Place>| places.iter().map(|place| rows.row(*place).1.0).collect::<Vec<_>>();
-        let found: Vec<_> = parts.iter().map(|((hour, kind), places)| (*hour, kind.as_str(), seqs(places))).collect();
+        let seqs = |part: &Part| part.places.iter().map(|place| rows.row(*place).1.0).collect::<Vec<_>>();
+        let found: Vec<_> = parts.iter().map(|((hour, kind), part)| (*hour, kind.as_str(), seqs(part))).collect();
         assert_eq!(found, [(0, "log", vec![7, 9, 11, 6]), (0, "trace", vec![8]), (1, "log", vec![10])]);
+        let has_trace: Vec<_> = parts.values().map(|part| part.columns().contains(&Column::TraceId)).collect();
+        assert_eq!(has_trace, [true, true, true]);
+        assert!(parts.values().all(|part| !part.columns().contains(&Column::SpanId) && part.columns().contains(&Column::Shard)));
     }
 }

@@ -21,7 +21,7 @@ use watershed_schema::{Column, Epoch};
 
 use crate::partitioning::Partitioning;
 use crate::paths::{Folders, Names};
-use crate::rows::{Partition, Place};
+use crate::rows::{Part, Partition};
 use crate::{FileName, Lake, LakeError, Rows, encoding};
 
 /// Rows that are columns at a time.
@@ -44,8 +44,8 @@ impl Lake {
         let mut staged = Vec::new();
         let by = Partitioning::of_spec(table.metadata().default_partition_spec());
         let by = by.ok_or_else(|| LakeError::Foreign("its partitioning is none of ours".to_owned()))?;
-        for (partition, places) in rows.partitions(by)? {
-            for file in write_part(&table, partition, rows, &places, name).await? {
+        for (partition, part) in rows.partitions(by)? {
+            for file in write_part(&table, partition, rows, &part, name).await? {
                 let kind = table.metadata().default_partition_type();
                 staged.push(StagedFile(serialize_data_file_to_json(file, kind, FormatVersion::V2)?));
             }
@@ -59,16 +59,17 @@ async fn write_part(
     table: &Table,
     partition: Partition,
     rows: &Rows,
-    places: &[Place],
+    part: &Part,
     name: FileName,
 ) -> Result<Vec<DataFile>, LakeError> {
     fail::fail_point!("lake::refused", |_| {
         Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, "refused by a fail point").into())
     });
     let schema = Arc::new(schema_to_arrow_schema(table.metadata().current_schema())?);
-    let mut writer = writer(table, partition, name, places.len()).await?;
-    let mut columns = ColumnsBuilder::new(Column::ALL);
-    for slice in places.chunks(SLICE_ROWS) {
+    let filled = part.columns();
+    let mut writer = writer(table, partition, name, (part.places.len(), &filled)).await?;
+    let mut columns = ColumnsBuilder::new(&filled);
+    for slice in part.places.chunks(SLICE_ROWS) {
         columns.extend(slice.iter().map(|place| rows.row(*place)))?;
         writer.write(as_table(&columns.finish(), &schema)?).await?;
     }
@@ -76,18 +77,24 @@ async fn write_part(
 }
 
 /// A writer of Parquet files of one partition.
-async fn writer(table: &Table, (time, kind): Partition, name: FileName, rows: usize) -> Result<impl IcebergWriter, LakeError> {
+async fn writer(
+    table: &Table,
+    (time, kind): Partition,
+    name: FileName,
+    (rows, filled): (usize, &[Column]),
+) -> Result<impl IcebergWriter, LakeError> {
     let values = Struct::from_iter([Some(Literal::int(time)), Some(Literal::string(kind))]);
     let schema = table.metadata().current_schema();
     let key = PartitionKey::new(table.metadata().default_partition_spec().as_ref().clone(), Arc::clone(schema), values);
     let folders = Folders(table.metadata().location().to_owned());
-    let columns = ParquetWriterBuilder::new(encoding::settings(rows as u64), Arc::clone(schema));
+    let columns =
+        ParquetWriterBuilder::new(encoding::settings(rows as u64, |column| filled.contains(&column)), Arc::clone(schema));
     let files = RollingFileWriterBuilder::new(columns, TARGET_BYTES, table.file_io().clone(), folders, Names::new(name));
     Ok(DataFileWriterBuilder::new(files).build(Some(key)).await?)
 }
 
-/// The same columns under the table's schema, which has Iceberg's field ids and its own types for bytes. Columns that a
-/// newer build has added to the table stay empty.
+/// The same columns under the table's schema, which has Iceberg's field ids and its own types for bytes. Columns in which no
+/// row has anything are empty, and so are those that a newer build has added to the table.
 fn as_table(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
         Some(column) => cast(column, field.data_type()),

@@ -2,6 +2,8 @@
 
 #[path = "support/servers.rs"]
 mod servers;
+#[path = "support/signatures.rs"]
+mod signatures;
 #[path = "support/lake.rs"]
 mod support;
 
@@ -81,6 +83,27 @@ async fn keys_from_a_file_open_a_bucket() {
     let other = Files::new(S3 { keys: keys("other"), ..moto.s3() }).io();
     let refused = other.new_output(&at).expect("known").write("x".into()).await.expect_err("no such section");
     assert!(format!("{refused}").contains("[other]"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_checks_signatures_knows_ours_from_a_guessers() {
+    let (moto, dir) = (Moto::start(), tempfile::tempdir().expect("a folder"));
+    let user = signatures::User::only_of(&moto);
+    let io = Files::new(user.s3()).io();
+    // Parts of one object, and names that a signature spells otherwise than an address does.
+    let (at, bytes) = (format!("s3://{BUCKET}/a b/ü=+,%2E.bin"), vec![7; PART_BYTES + 1]);
+    io.new_output(&at).expect("known").write(bytes.clone().into()).await.expect("writes");
+    assert_eq!(
+        io.new_input(&at).expect("known").reader().await.expect("opens").read(3..bytes.len() as u64).await.expect("reads"),
+        bytes[3..]
+    );
+    let guesser = Files::new(user.s3_of_a_guesser()).io();
+    let refused = guesser.new_output(&at).expect("known").write("x".into()).await.expect_err("another secret");
+    assert!(format!("{refused:?}").contains("SignatureDoesNotMatch"), "{refused:?}");
+    assert_eq!(io.new_input(&at).expect("known").metadata().await.expect("is there").size, bytes.len() as u64);
+    let (db, warehouse) = (dir.path().join("catalog.db"), format!("s3://{BUCKET}/signed"));
+    let catalog = SqliteCatalog::open(&db, "watershed", &warehouse, io).await.expect("opens");
+    commit_some(&Lake::open(Arc::new(catalog)).await.expect("opens")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,7 +88,7 @@ async fn main() -> std::io::Result<()> {
         rest.push(lookup(&cold, &engine, 1 + n * (traces - 1) / count.max(1)).await);
     }
     let said = json!({
-        "bench": "lake-lookup", "files": files, "rows_of_a_file": rows,
+        "bench": "lake-lookup", "build": if cfg!(debug_assertions) { "dev" } else { "release" }, "files": files, "rows_of_a_file": rows,
         "first_after_start": of(&[first]), "after_that": of(&rest), "weight": weight(&cold).await,
     });
     writeln!(std::io::stdout(), "{said:#}")

@@ -115,14 +115,23 @@ impl Visit {
     }
 }
 
+/// Spans of a trace, where nothing else is said.
+pub const TRACE_SPANS: usize = 4;
+
 /// About 0.9 KB each: twenty attributes; traces of four spans; one in twenty failed. User, session, address, page and
 /// item are those of the trace; times, sizes, threads and outcomes are each span's own.
 #[must_use]
 pub fn traces(random: &mut Random, spans: usize) -> ExportTraceServiceRequest {
+    traces_of(random, spans, TRACE_SPANS)
+}
+
+/// The same in traces of another length.
+#[must_use]
+pub fn traces_of(random: &mut Random, spans: usize, trace_spans: usize) -> ExportTraceServiceRequest {
     let mut all = Vec::with_capacity(spans);
     let (mut visit, mut parent) = (Visit::draw(random), Vec::new());
     for index in 0..spans {
-        if index % 4 == 0 {
+        if index % trace_spans == 0 {
             (visit, parent) = (Visit::draw(random), Vec::new());
         }
         let span = span(random, &visit, &parent);

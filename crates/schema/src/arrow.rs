@@ -8,7 +8,7 @@ use arrow_array::{RecordBatch, RecordBatchOptions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::wire::Malformed;
-use crate::{Column, EventBatch, Kind, Projection, Row, Seq, ShardId, Value};
+use crate::{Column, EventBatch, Kind, Projection, Row, Seq, ShardId, Value, Walk};
 use column::ColumnBuilder;
 
 /// Time zone of every time column, as Iceberg's `timestamptz` spells UTC in Arrow.
@@ -92,14 +92,14 @@ impl ColumnsBuilder {
     /// [`Malformed`] when a row is damaged.
     pub fn extend<'a>(&mut self, rows: impl IntoIterator<Item = (ShardId, Seq, Row<'a>)>) -> Result<(), Malformed> {
         // Most columns are empty in most rows: only those that a row has are touched.
-        let (mut values, mut present) = (vec![None; self.columns.len()], Vec::new());
+        let (mut values, mut present, mut walk) = (vec![None; self.columns.len()], Vec::new(), Walk::default());
         for (shard, seq, row) in rows {
             let mut take = |slot: usize, value: Value<'a>| {
                 if values[slot].replace(value).is_none() {
                     present.push(slot);
                 }
             };
-            row.visit(&self.projection, &mut take)?;
+            row.visit_next(&self.projection, &mut walk, &mut take)?;
             for (column, number) in [(Column::Shard, i64::from(shard.0)), (Column::Sequence, seq.0.cast_signed())] {
                 self.projection.place(column).into_iter().for_each(|slot| take(slot, Value::Int(number)));
             }

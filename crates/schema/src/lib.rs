@@ -25,7 +25,7 @@ pub use filter::{KeyFilter, key_hash, name_hash};
 pub use ids::{Epoch, GroupId, InvalidTenant, Lsn, NodeId, Seq, ShardId, TenantId, Term};
 pub use log::{EntryKind, LogRecord};
 pub use positions::Positions;
-pub use row::{Projection, Row, Value};
+pub use row::{ColumnSet, Projection, Row, Value, Walk};
 pub use writer::{EventWriter, KeyValueWriter};
 
 /// Messages of `proto/`.

@@ -134,15 +134,98 @@ impl<'a> Row<'a> {
     /// [`Malformed`] when the row is not what the writer wrote.
     pub fn visit(&self, projection: &Projection, mut take: impl FnMut(usize, Value<'a>)) -> Result<(), Malformed> {
         for part in self.shared.into_iter().chain([self.own]) {
-            let mut fields = Fields::new(part);
-            while let Some((field, raw)) = fields.next_field()? {
-                if let Some(slot) = projection.slot(field) {
-                    take(slot, Value::of(projection.columns[slot].kind(), raw)?);
-                }
-            }
+            visit(part, projection, &mut ColumnSet::default(), &mut take)?;
         }
         Ok(())
     }
+
+    /// [`Self::visit`], on the way of a walk over many rows; one walk to a projection.
+    ///
+    /// # Errors
+    /// [`Malformed`] when the row is not what the writer wrote.
+    pub fn visit_next(
+        &self,
+        projection: &Projection,
+        walk: &mut Walk<'a>,
+        mut take: impl FnMut(usize, Value<'a>),
+    ) -> Result<(), Malformed> {
+        walk.columns = ColumnSet::default();
+        if let Some(shared) = self.shared {
+            walk.share(shared, projection)?;
+            walk.columns = walk.shared_columns;
+            walk.shared_values.iter().for_each(|(slot, value)| take(*slot, *value));
+        }
+        visit(self.own, projection, &mut walk.columns, &mut take)
+    }
+}
+
+/// Some columns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ColumnSet([u64; 3]);
+
+impl ColumnSet {
+    fn insert(&mut self, field: u32) {
+        if let Some(word) = self.0.get_mut((field / u64::BITS) as usize) {
+            *word |= 1 << (field % u64::BITS);
+        }
+    }
+
+    /// Adds those of another set.
+    pub fn extend(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(word, more)| *word |= more);
+    }
+
+    /// Whether a column is among them.
+    #[must_use]
+    pub fn contains(&self, column: Column) -> bool {
+        let field = u32::from(column.id());
+        self.0.get((field / u64::BITS) as usize).is_some_and(|word| word >> (field % u64::BITS) & 1 == 1)
+    }
+}
+
+/// A walk over many rows: those beside each other mostly have one shared part, which is read once for all of them.
+#[derive(Debug, Default)]
+pub struct Walk<'a> {
+    shared: &'a [u8],
+    shared_values: Vec<(usize, Value<'a>)>,
+    shared_columns: ColumnSet,
+    columns: ColumnSet,
+}
+
+impl<'a> Walk<'a> {
+    /// Columns of the row that was visited last, wanted or not.
+    #[must_use]
+    pub fn columns(&self) -> ColumnSet {
+        self.columns
+    }
+
+    fn share(&mut self, part: &'a [u8], projection: &Projection) -> Result<(), Malformed> {
+        // The same bytes in the same place.
+        if std::ptr::eq(self.shared, part) {
+            return Ok(());
+        }
+        *self = Self::default();
+        let mut values = Vec::new();
+        visit(part, projection, &mut self.shared_columns, &mut |slot, value| values.push((slot, value)))?;
+        (self.shared, self.shared_values) = (part, values);
+        Ok(())
+    }
+}
+
+fn visit<'a>(
+    part: &'a [u8],
+    projection: &Projection,
+    columns: &mut ColumnSet,
+    take: &mut impl FnMut(usize, Value<'a>),
+) -> Result<(), Malformed> {
+    let mut fields = Fields::new(part);
+    while let Some((field, raw)) = fields.next_field()? {
+        columns.insert(field);
+        if let Some(slot) = projection.slot(field) {
+            take(slot, Value::of(projection.columns[slot].kind(), raw)?);
+        }
+    }
+    Ok(())
 }
 
 fn find(part: &[u8], column: Column) -> Result<Option<Value<'_>>, Malformed> {
@@ -153,4 +236,48 @@ fn find(part: &[u8], column: Column) -> Result<Option<Value<'_>>, Malformed> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BatchBuilder, EventBatch, TenantId};
+
+    /// Two shared parts in turn, and a row without.
+    fn batch() -> EventBatch {
+        let mut builder = BatchBuilder::new(TenantId::default(), 0);
+        let parts = ["a", "b"].map(|service| {
+            builder.shared(|part| {
+                part.str(Column::ServiceName, service);
+                part.str(Column::Ns, "shared");
+            })
+        });
+        for (number, shared) in [Some(parts[0]), Some(parts[0]), Some(parts[1]), None, Some(parts[1])].into_iter().enumerate() {
+            builder.row(shared, |row| {
+                row.str(Column::Id, &format!("id-{number}"));
+                row.str(Column::EventType, "log");
+                row.str(Column::EventName, "n");
+                row.int(Column::Timestamp, 1);
+                if number == 1 {
+                    row.str(Column::Ns, "own");
+                }
+            });
+        }
+        builder.finish().expect("rows")
+    }
+
+    #[test]
+    fn a_walk_says_of_each_row_what_a_visit_says() {
+        let (batch, projection) = (batch(), Projection::new(&[Column::Id, Column::ServiceName, Column::Ns]));
+        let (mut walk, mut seen) = (Walk::default(), Vec::new());
+        for row in batch.rows() {
+            let (mut walked, mut visited) = (Vec::new(), Vec::new());
+            row.visit_next(&projection, &mut walk, |slot, value| walked.push((slot, value))).expect("whole");
+            row.visit(&projection, |slot, value| visited.push((slot, value))).expect("whole");
+            assert_eq!(walked, visited);
+            seen.push([Column::EventName, Column::ServiceName, Column::TraceId].map(|column| walk.columns().contains(column)));
+        }
+        let (with, without) = ([true, true, false], [true, false, false]);
+        assert_eq!(seen, [with, with, with, without, with]);
+    }
 }

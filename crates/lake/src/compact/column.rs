@@ -1,15 +1,19 @@
 //! One column of all inputs, brought into their common order: of each input one batch is in memory, whatever its length.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, new_null_array};
-use arrow::compute::{CastOptions, cast_with_options, interleave};
+use arrow::compute::interleave;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
+use super::held::Held;
+use super::memory::Plan;
 use super::order::Part;
-use super::source::{Batch, Batches, Chunks, Source, as_views};
+use super::reader::{Reader, copied};
+use super::source::{Batch, Chunks, Source, as_views};
 use crate::LakeError;
 use crate::write::SLICE_ROWS;
 
@@ -38,50 +42,10 @@ impl Target {
     }
 }
 
-/// Columns of one file, as the table has them; what the file is too old to have is empty.
-pub(crate) struct Reader {
-    batches: Batches,
-    columns: Vec<(Option<usize>, FieldRef)>,
-}
-
-impl Reader {
-    pub(crate) fn open(source: &Source, chunks: &Chunks, columns: &[(i32, FieldRef)], batch: Batch) -> Result<Self, LakeError> {
-        let ids: Vec<i32> = columns.iter().map(|(id, _)| *id).collect();
-        let (places, batches) = source.read(chunks, &ids, batch)?;
-        let fields = columns.iter().map(|(_, field)| Arc::clone(field));
-        Ok(Self { batches, columns: places.into_iter().zip(fields).collect() })
-    }
-
-    /// The next rows.
-    pub(crate) fn next(&mut self) -> Result<Option<Vec<ArrayRef>>, LakeError> {
-        for batch in self.batches.by_ref() {
-            let batch = batch?;
-            if batch.num_rows() > 0 {
-                let column = |(place, field): &(Option<usize>, FieldRef)| match place {
-                    Some(place) => as_type(batch.column(*place), field),
-                    None => Ok(new_null_array(field.data_type(), batch.num_rows())),
-                };
-                return Ok(Some(self.columns.iter().map(column).collect::<Result<_, _>>()?));
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn as_type(column: &ArrayRef, field: &FieldRef) -> Result<ArrayRef, ArrowError> {
-    // A value that does not fit is an error, not an empty field.
-    let strict = CastOptions { safe: false, ..CastOptions::default() };
-    if column.data_type() == field.data_type() {
-        Ok(Arc::clone(column))
-    } else {
-        cast_with_options(column, field.data_type(), &strict)
-    }
-}
-
 /// One input of a column.
-struct Input {
+struct Input<'a> {
     /// None: the input has nothing in this column.
-    rows: Option<Reader>,
+    rows: Option<Reader<'a>>,
     /// Where its batch is among the sources.
     source: usize,
     at: usize,
@@ -92,46 +56,53 @@ pub(crate) struct Column<'a> {
     field: &'a FieldRef,
     part: &'a Part<'a>,
     place: usize,
-    inputs: Vec<Input>,
+    inputs: Vec<Input<'a>>,
     /// An empty value, then batches.
     sources: Vec<ArrayRef>,
+    held: Held,
+    plan: Plan,
     decoded_bytes_peak: usize,
 }
 
 /// Most rows of a batch.
 const BATCH_ROWS_MAX: usize = 8_192;
+/// Batches that are views of pages are short: the shorter, the fewer of them need two pages.
+const SHARE_OF_VIEWS: usize = 16;
+/// Batches that are copies are as long as may be, for a page is decoded once for each of them. Half is for those that are
+/// given out.
+const SHARE_OF_COPIES: usize = 2;
 
 impl<'a> Column<'a> {
-    /// Together the batches of all inputs are about `decoded_bytes` long.
     pub(crate) fn open(
-        sources: &[(&Source, &Chunks)],
-        (id, field): &'a (i32, FieldRef),
+        sources: &[(&'a Source, &'a Chunks)],
+        column: &'a (i32, FieldRef),
         part: &'a Part<'a>,
-        decoded_bytes: usize,
-    ) -> Result<Self, LakeError> {
-        // Half of it is what is given out.
-        let bytes = decoded_bytes / (2 * sources.len().max(1));
-        let mut inputs = Vec::with_capacity(sources.len());
-        for ((source, chunks), from_row) in sources.iter().zip(&part.before) {
+        plan: Plan,
+    ) -> Self {
+        let (id, field) = column;
+        let share = if plan.keeps_pages { SHARE_OF_VIEWS } else { SHARE_OF_COPIES };
+        let bytes = plan.bytes_max / (share * sources.len().max(1));
+        let input = |((source, chunks), from_row): (&(&'a Source, &'a Chunks), &usize)| {
             let batch = Batch { from_row: *from_row, bytes, rows_max: BATCH_ROWS_MAX };
-            let columns = [(*id, Arc::clone(field))];
-            let rows = source.holds(*id).then(|| Reader::open(source, chunks, &columns, batch)).transpose()?;
-            inputs.push(Input { rows, source: 0, at: 0 });
-        }
+            let rows = source.holds(*id).then(|| Reader::new(source, chunks, std::slice::from_ref(column), batch));
+            Input { rows, source: 0, at: 0 }
+        };
+        let inputs = sources.iter().zip(&part.before).map(input).collect();
         let sources = vec![new_null_array(field.data_type(), 1)];
-        Ok(Self { field, part, place: 0, inputs, sources, decoded_bytes_peak: 0 })
+        Self { field, part, plan, place: 0, inputs, sources, held: Held::default(), decoded_bytes_peak: 0 }
     }
 
     /// The next values.
     pub(crate) fn next(&mut self) -> Result<Option<ArrayRef>, LakeError> {
         let mut picked = Vec::with_capacity(SLICE_ROWS);
-        let kept = self.inputs.len() + 1;
-        while picked.len() < SLICE_ROWS && self.sources.len() <= 2 * kept {
-            let Some(next) = self.part.at(self.place) else { break };
-            self.place += 1;
-            let at = self.step(next.input)?;
+        let from = self.place;
+        while picked.len() < SLICE_ROWS && (self.place == from || self.has_room()) {
+            let Some((next, rows)) = self.part.run(self.place, SLICE_ROWS - picked.len()) else { break };
+            let (source, at) = self.step(next.input, rows)?;
+            self.place += at.len();
             if next.is_kept {
-                picked.push(at);
+                // Of what an input lacks there is one row, which is empty.
+                picked.extend(at.map(|row| (source, if source == 0 { 0 } else { row })));
             }
         }
         if picked.is_empty() && self.part.at(self.place).is_none() {
@@ -139,23 +110,46 @@ impl<'a> Column<'a> {
         }
         let sources: Vec<&dyn Array> = self.sources.iter().map(AsRef::as_ref).collect();
         let values = interleave(&sources, &picked)?;
-        self.note(&values);
         self.forget();
         self.checked(values).map(Some)
     }
 
-    /// Where the next row of an input is.
-    fn step(&mut self, input: usize) -> Result<(usize, usize), LakeError> {
-        let one = &mut self.inputs[input];
-        let Some(rows) = &mut one.rows else { return Ok((0, 0)) };
-        if one.source == 0 || one.at == self.sources[one.source].len() {
-            let ended = || LakeError::NotCompactable(format!("column {} of a file ends before its rows do", self.field.name()));
-            let batch = rows.next()?.and_then(|mut columns| columns.pop()).ok_or_else(ended)?;
-            (one.source, one.at) = (self.sources.len(), 0);
-            self.sources.push(batch);
+    fn has_room(&self) -> bool {
+        self.sources.len() <= 2 * (self.inputs.len() + 1) && self.held.bytes() <= self.plan.bytes_max
+    }
+
+    /// Where the next rows of an input are: as many of them as are in one batch.
+    fn step(&mut self, input: usize, rows: usize) -> Result<(usize, Range<usize>), LakeError> {
+        let one = &self.inputs[input];
+        if one.rows.is_none() {
+            return Ok((0, 0..rows));
         }
-        one.at += 1;
-        Ok((one.source, one.at - 1))
+        if one.source == 0 || one.at == self.sources[one.source].len() {
+            self.read(input)?;
+        }
+        let one = &mut self.inputs[input];
+        let from = one.at;
+        one.at = self.sources[one.source].len().min(from + rows);
+        Ok((one.source, from..one.at))
+    }
+
+    /// The next batch of an input.
+    fn read(&mut self, input: usize) -> Result<(), LakeError> {
+        let one = &mut self.inputs[input];
+        let ended = || LakeError::NotCompactable(format!("column {} of a file ends before its rows do", self.field.name()));
+        let rows = one.rows.as_mut().ok_or_else(ended)?;
+        let batch = rows.next()?.and_then(|mut columns| columns.pop()).ok_or_else(ended)?;
+        (one.source, one.at) = (self.sources.len(), 0);
+        self.held.add(&batch);
+        self.decoded_bytes_peak = self.decoded_bytes_peak.max(self.held.bytes());
+        if self.plan.keeps_pages && self.held.bytes() <= self.plan.bytes_max {
+            self.sources.push(batch);
+        } else {
+            rows.rest();
+            self.sources.push(copied(&batch));
+            self.held = Held::by(&self.sources);
+        }
+        Ok(())
     }
 
     /// Frees batches that are given out.
@@ -165,12 +159,8 @@ impl<'a> Column<'a> {
             sources.push(Arc::clone(&self.sources[input.source]));
             input.source = sources.len() - 1;
         }
+        self.held = Held::by(&sources);
         self.sources = sources;
-    }
-
-    fn note(&mut self, values: &ArrayRef) {
-        let held: usize = self.sources.iter().chain([values]).map(|batch| batch.get_array_memory_size()).sum();
-        self.decoded_bytes_peak = self.decoded_bytes_peak.max(held);
     }
 
     /// An empty value in a column that the table wants filled would be written as some other value.

@@ -9,7 +9,8 @@ use arrow::error::ArrowError;
 use arrow::row::{Row, RowConverter, Rows, SortField};
 use iceberg::spec::{NullOrder, SortDirection};
 
-use super::column::{Reader, Target};
+use super::column::Target;
+use super::reader::Reader;
 use super::source::{Batch, Chunks, Source};
 use crate::{LakeError, schema};
 
@@ -31,12 +32,16 @@ pub(crate) struct Next {
 
 impl Order {
     /// Merges inputs, each of which is sorted; of equal rows, those of the first input first.
-    pub(crate) fn merged(sources: &[(&Source, &Chunks)], to: &Target, decoded_bytes: usize) -> Result<Self, LakeError> {
-        let share = decoded_bytes / sources.len().max(1);
+    pub(crate) fn merged(sources: &[(&Source, &Chunks)], to: &Target, decoded_bytes_max: usize) -> Result<Self, LakeError> {
         let keys = Keys::of(to)?;
+        let pages = |(id, _): &(i32, FieldRef)| sources.iter().map(|(source, _)| source.page_bytes(*id)).sum::<usize>();
+        let keeps_pages = keys.columns.iter().map(pages).sum::<usize>() <= decoded_bytes_max / 2;
+        // Keys are copies of what is decoded, in a form of their own.
+        let batch = Batch { from_row: 0, bytes: decoded_bytes_max / (4 * sources.len().max(1)), rows_max: KEY_ROWS_MAX };
         let mut inputs = Vec::with_capacity(sources.len());
         for (source, chunks) in sources {
-            inputs.push(Input::open(&keys, source, chunks, share)?);
+            let rows = Reader::new(source, chunks, &keys.columns, batch);
+            inputs.push(Input { rows, keeps_pages, keys: keys.converter.empty_rows(0, 0), at: 0 });
         }
         Merge { inputs, queue: VecDeque::with_capacity(sources.len()) }.run(&keys)
     }
@@ -81,6 +86,13 @@ pub(crate) struct Part<'a> {
 }
 
 impl Part<'_> {
+    /// The next row, and how many that follow are of the same input and kept or not as it is, itself among them.
+    pub(crate) fn run(&self, place: usize, rows_max: usize) -> Option<(Next, usize)> {
+        let next = self.at(place)?;
+        let rest = self.order[place..].iter().take(rows_max);
+        Some((next, rest.take_while(|other| **other == self.order[place]).count()))
+    }
+
     pub(crate) fn at(&self, place: usize) -> Option<Next> {
         let next = self.order.get(place)?;
         Some(Next { input: usize::from(next & !LEFT_OUT), is_kept: next & LEFT_OUT == 0 })
@@ -111,8 +123,9 @@ impl Keys {
 }
 
 /// The keys of one file, a batch at a time.
-struct Input {
-    rows: Reader,
+struct Input<'a> {
+    rows: Reader<'a>,
+    keeps_pages: bool,
     keys: Rows,
     at: usize,
 }
@@ -120,16 +133,14 @@ struct Input {
 /// Rows whose keys are decoded at a time.
 const KEY_ROWS_MAX: usize = 1_024;
 
-impl Input {
-    fn open(keys: &Keys, source: &Source, chunks: &Chunks, decoded_bytes: usize) -> Result<Self, LakeError> {
-        let batch = Batch { from_row: 0, bytes: decoded_bytes, rows_max: KEY_ROWS_MAX };
-        Ok(Self { rows: Reader::open(source, chunks, &keys.columns, batch)?, keys: keys.converter.empty_rows(0, 0), at: 0 })
-    }
-
+impl Input<'_> {
     /// Reads the next keys; whether there are any.
     fn advance(&mut self, keys: &Keys) -> Result<bool, LakeError> {
         let Some(columns) = self.rows.next()? else { return Ok(false) };
         (self.keys, self.at) = (keys.converter.convert_columns(&columns)?, 0);
+        if !self.keeps_pages {
+            self.rows.rest();
+        }
         Ok(true)
     }
 
@@ -138,13 +149,13 @@ impl Input {
     }
 }
 
-struct Merge {
-    inputs: Vec<Input>,
+struct Merge<'a> {
+    inputs: Vec<Input<'a>>,
     /// Inputs with rows left, by the key of their next row.
     queue: VecDeque<usize>,
 }
 
-impl Merge {
+impl Merge<'_> {
     fn run(mut self, keys: &Keys) -> Result<Order, LakeError> {
         let mut order = Vec::new();
         for input in 0..self.inputs.len() {
@@ -194,6 +205,13 @@ mod tests {
         assert_eq!(told, [(3, vec![0, 0], 4), (1, vec![1, 3], 2)]);
         assert_eq!(parts[1].at(0), Some(Next { input: 0, is_kept: false }));
         assert_eq!(parts[1].at(2), None);
+        let run = |place, rows_max| parts[0].run(place, rows_max).map(|(next, rows)| (next.input, next.is_kept, rows));
+        assert_eq!(
+            [run(0, 9), run(1, 9), run(3, 9), run(4, 9)],
+            [Some((0, true, 1)), Some((1, true, 1)), Some((1, true, 1)), None]
+        );
+        let order = Order(vec![7; 5]);
+        assert_eq!(order.cut(8, 9)[0].run(1, 3).map(|(_, rows)| rows), Some(3));
     }
 
     #[test]

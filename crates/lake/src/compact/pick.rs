@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     const LIMITS: CompactionLimits =
-        CompactionLimits { target_bytes: 100, files_max: 8, bytes_max: 150, decoded_bytes_max: 1 << 20 };
+        CompactionLimits { target_bytes: 100, files_max: 8, bytes_max: 150, decoded_bytes_max: 1 << 20, threads: 1 };
 
     fn file(folder: &str, bytes: u64) -> LiveFile {
         let partition = Struct::from_iter([Some(Literal::string(folder))]);

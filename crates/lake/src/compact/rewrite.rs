@@ -1,11 +1,11 @@
-//! Files into one, column by column: in memory are the compressed bytes of a few columns, and the decoded rows of one.
+//! Files into one, column by column: in memory are the compressed bytes of a few columns, and batches of those that are
+//! worked on.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, AsArray as _};
-use arrow::datatypes::{DataType, FieldRef, Float64Type};
+use arrow::datatypes::FieldRef;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::io::FileWrite;
@@ -13,16 +13,20 @@ use iceberg::spec::{DataFile, PartitionKey, PartitionSpecRef, Struct};
 use iceberg::table::Table;
 use iceberg::writer::file_writer::location_generator::{FileNameGenerator as _, LocationGenerator as _};
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
+use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
+use parquet::file::writer::SerializedFileWriter;
 
-use super::column::{Column, Target};
+use watershed_schema::Column;
+
+use super::column::Target;
+use super::encode::{Encoded, Window};
 use super::files::Written;
 use super::live::LiveFile;
 use super::order::{Order, Part};
 use super::source::{Chunks, Source};
 use crate::data_file::Made;
 use crate::encoding::{self, GROUP_ROWS_MAX};
-use crate::{LakeError, schema};
+use crate::{CompactionLimits, LakeError, schema};
 
 /// Files that are asked for bytes at once.
 const FETCHES: usize = 8;
@@ -32,8 +36,9 @@ pub(crate) struct Rewrite<'a> {
     table: &'a Table,
     sources: Vec<Source>,
     to: Target,
-    /// Most bytes of decoded rows; once more of compressed ones, or those of one column.
+    /// Most bytes of decoded rows; once more of compressed ones, half of them read and half written, or those of one column.
     bytes_max: usize,
+    threads: usize,
 }
 
 /// The file that they become.
@@ -44,11 +49,11 @@ pub(crate) struct Rewritten {
 }
 
 impl<'a> Rewrite<'a> {
-    pub(crate) async fn open(table: &'a Table, files: &[LiveFile], bytes_max: usize) -> Result<Self, LakeError> {
+    pub(crate) async fn open(table: &'a Table, files: &[LiveFile], limits: &CompactionLimits) -> Result<Self, LakeError> {
         let sources = stream::iter(files.iter().map(|file| Source::open(table, file).boxed()).collect::<Vec<_>>());
         let sources = sources.buffered(FETCHES).try_collect().await?;
         let to = Target::new(&Arc::new(schema_to_arrow_schema(table.metadata().current_schema())?))?;
-        Ok(Self { table, sources, to, bytes_max })
+        Ok(Self { table, sources, to, bytes_max: limits.decoded_bytes_max, threads: limits.threads.max(1) })
     }
 
     /// The common order of all rows.
@@ -74,25 +79,47 @@ impl<'a> Rewrite<'a> {
         let path = written.generate_location(Some(&key), &written.names().generate_file_name());
         let mut out = Out::new(self.table.file_io().new_output(&path)?.writer().await?);
         let columns = Arc::new(schema_to_arrow_schema(schema)?);
-        let writer = ArrowWriter::try_new(out.buffer.clone(), columns, Some(encoding::settings(rows as u64)))?;
-        let (mut file, factory) = writer.into_serialized_writer()?;
+        let writer = ArrowWriter::try_new(
+            out.buffer.clone(),
+            columns,
+            Some(encoding::settings(rows as u64, |column| self.holds(column))),
+        )?;
+        let (mut file, groups) = writer.into_serialized_writer()?;
         let group_rows = usize::try_from(GROUP_ROWS_MAX).unwrap_or(usize::MAX);
         for (number, part) in order.cut(self.sources.len(), group_rows).iter().enumerate() {
-            let mut writers = factory.create_column_writers(number)?.into_iter();
-            let mut group = file.next_row_group()?;
-            for columns in self.windows() {
-                let chunks = self.fetch(&columns.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await?;
-                for (column, writer) in columns.iter().zip(writers.by_ref()) {
-                    self.write_column(&chunks, column, part, (writer, &mut out))?.append_to_row_group(&mut group)?;
-                    out.send().await?;
-                }
-            }
-            group.close()?;
+            self.write_group((number, part), (&mut file, &groups), &mut out).await?;
         }
         let footer = file.close()?;
         let (bytes, nans, decoded_bytes_peak) = out.close().await?;
         let file = Made { path, bytes, footer, nans }.listed(schema, (spec, partition))?;
         Ok(Some(Rewritten { file, decoded_bytes_peak }))
+    }
+
+    async fn write_group(
+        &self,
+        (number, part): (usize, &Part<'_>),
+        (file, groups): (&mut SerializedFileWriter<Buffer>, &ArrowRowGroupWriterFactory),
+        out: &mut Out,
+    ) -> Result<(), LakeError> {
+        let mut writers = groups.create_column_writers(number)?.into_iter();
+        let mut group = file.next_row_group()?;
+        for columns in self.windows() {
+            let chunks = self.fetch(&columns.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await?;
+            let window = Window { inputs: self.inputs(&chunks), part, decoded_bytes_max: self.bytes_max };
+            let encoded = window.encode(columns.iter().zip(writers.by_ref()).collect(), self.threads)?;
+            for ((id, _), encoded) in columns.iter().zip(encoded) {
+                out.note(*id, &encoded);
+                encoded.chunk.append_to_row_group(&mut group)?;
+                out.send().await?;
+            }
+        }
+        group.close()?;
+        Ok(())
+    }
+
+    /// Whether an input has anything in a column.
+    fn holds(&self, column: Column) -> bool {
+        self.sources.iter().any(|source| source.holds(i32::from(column.id())))
     }
 
     /// Columns beside each other whose bytes are in memory together.
@@ -101,7 +128,7 @@ impl<'a> Rewrite<'a> {
         let (mut windows, mut from, mut bytes) = (Vec::new(), 0, 0);
         for (at, (id, _)) in fields.iter().enumerate() {
             let more: u64 = self.sources.iter().map(|source| source.column_bytes(*id)).sum();
-            if at > from && bytes + more > self.bytes_max as u64 {
+            if at > from && bytes + more > self.bytes_max as u64 / 2 {
                 windows.push(&fields[from..at]);
                 (from, bytes) = (at, 0);
             }
@@ -119,33 +146,6 @@ impl<'a> Rewrite<'a> {
     fn inputs<'b>(&'b self, chunks: &'b [Chunks]) -> Vec<(&'b Source, &'b Chunks)> {
         self.sources.iter().zip(chunks).collect()
     }
-
-    fn write_column(
-        &self,
-        chunks: &[Chunks],
-        column: &(i32, FieldRef),
-        part: &Part<'_>,
-        (mut writer, out): (ArrowColumnWriter, &mut Out),
-    ) -> Result<ArrowColumnChunk, LakeError> {
-        let (id, field) = column;
-        let mut values = Column::open(&self.inputs(chunks), column, part, self.bytes_max)?;
-        let mut nans = (field.data_type() == &DataType::Float64).then(|| out.nans.entry(*id).or_default());
-        while let Some(slice) = values.next()? {
-            if let Some(nans) = &mut nans {
-                **nans += nans_of(&slice);
-            }
-            for leaf in compute_leaves(field, &slice)? {
-                writer.write(&leaf)?;
-            }
-        }
-        out.decoded_bytes_peak = out.decoded_bytes_peak.max(values.decoded_bytes_peak());
-        Ok(writer.close()?)
-    }
-}
-
-fn nans_of(values: &ArrayRef) -> u64 {
-    let values = values.as_primitive::<Float64Type>().iter().flatten();
-    values.filter(|value| value.is_nan()).count() as u64
 }
 
 /// Where Parquet's writer puts its bytes until they are sent.
@@ -181,6 +181,13 @@ struct Out {
 impl Out {
     fn new(file: Box<dyn FileWrite>) -> Self {
         Self { buffer: Buffer::default(), file, bytes: 0, nans: HashMap::new(), decoded_bytes_peak: 0 }
+    }
+
+    fn note(&mut self, id: i32, column: &Encoded) {
+        if let Some(nans) = column.nans {
+            *self.nans.entry(id).or_default() += nans;
+        }
+        self.decoded_bytes_peak = self.decoded_bytes_peak.max(column.decoded_bytes_peak);
     }
 
     async fn send(&mut self) -> Result<(), LakeError> {

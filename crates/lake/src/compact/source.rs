@@ -17,6 +17,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::arrow::async_reader::AsyncFileReader as _;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::properties::{DEFAULT_PAGE_SIZE, DEFAULT_WRITE_BATCH_SIZE};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::live::LiveFile;
@@ -73,6 +74,27 @@ impl Source {
         self.groups().iter().map(|group| group.column(*leaf).byte_range().1).sum()
     }
 
+    /// The bytes of the value that every row has, where statistics prove that there is one. They do not tell of fractions that
+    /// are not a number.
+    pub(crate) fn only_value(&self, id: i32) -> Option<&[u8]> {
+        let leaf = self.leaves.get(&id)?;
+        let mut values = self.groups().iter().map(|group| only_value(group.column(*leaf)));
+        let first = values.next()??;
+        values.all(|value| value == Some(first)).then_some(first)
+    }
+
+    /// About how long a page of a column is when it is decoded, at most. Parquet's writers look at a page's length once in so
+    /// many rows.
+    pub(crate) fn page_bytes(&self, id: i32) -> usize {
+        let Some(leaf) = self.leaves.get(&id) else { return 0 };
+        let page = |chunk: &ColumnChunkMetaData| {
+            let rows_at_once = chunk.uncompressed_size() / chunk.num_values().max(1) * DEFAULT_WRITE_BATCH_SIZE as i64;
+            chunk.uncompressed_size().min(rows_at_once + DEFAULT_PAGE_SIZE as i64)
+        };
+        let longest = self.groups().iter().map(|group| page(group.column(*leaf))).max();
+        longest.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0)
+    }
+
     /// Reads what the file has of these columns.
     pub(crate) async fn fetch(&self, ids: &[i32]) -> Result<Chunks, LakeError> {
         let leaves = ids.iter().filter_map(|id| self.leaves.get(id));
@@ -126,6 +148,13 @@ fn decoded(column: &ColumnChunkMetaData) -> i64 {
 fn is_empty(column: &ColumnChunkMetaData) -> bool {
     let nulls = column.statistics().and_then(|statistics| statistics.null_count_opt());
     nulls.is_some_and(|nulls| i64::try_from(nulls).is_ok_and(|nulls| nulls == column.num_values()))
+}
+
+fn only_value(column: &ColumnChunkMetaData) -> Option<&[u8]> {
+    let statistics = column.statistics()?;
+    let is_exact = statistics.min_is_exact() && statistics.max_is_exact() && statistics.null_count_opt() == Some(0);
+    let (least, most) = (statistics.min_bytes_opt()?, statistics.max_bytes_opt()?);
+    (is_exact && least == most).then_some(least)
 }
 
 pub(crate) fn as_views(schema: &SchemaRef) -> SchemaRef {

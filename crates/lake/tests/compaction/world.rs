@@ -36,7 +36,11 @@ pub(crate) struct World {
 }
 
 /// Rows whose keys have nothing to do with the order in which they came; two hours and two types in turn.
-pub(crate) fn rows(shard: ShardId, (from, to): (u64, u64), payload: &str) -> Rows {
+pub(crate) fn rows(shard: ShardId, range: (u64, u64), payload: &str) -> Rows {
+    rows_with(shard, range, Some(payload))
+}
+
+pub(crate) fn rows_with(shard: ShardId, (from, to): (u64, u64), payload: Option<&str>) -> Rows {
     let mut batch = BatchBuilder::new(TenantId::default(), 0);
     for seq in from..to {
         let drawn = (seq + 1_000 * u64::from(shard.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
@@ -56,7 +60,7 @@ pub(crate) fn rows(shard: ShardId, (from, to): (u64, u64), payload: &str) -> Row
                 event.float(Column::DurationMs, 0.5 + f64::from(u32::try_from(drawn % 100).expect("small")));
             }
             // A text that Parquet keeps once for many rows.
-            event.str(Column::ServiceName, payload);
+            payload.iter().for_each(|payload| event.str(Column::ServiceName, payload));
         });
     }
     let blocks = vec![(Seq(from), Arc::new(batch.finish().expect("rows")))];

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
 use arrow_array::builder::{
     ArrayBuilder as _, BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
+use arrow_array::{ArrayRef, StringArray};
 
 use super::UTC;
 use crate::wire::Malformed;
@@ -15,13 +15,33 @@ use crate::{Kind, Value, payload};
 #[derive(Debug)]
 pub(super) enum ColumnBuilder {
     Text(StringBuilder),
-    Payload(StringBuilder, String),
+    Payload(StringBuilder, Rendered),
     Int(Int64Builder),
     Int32(Int32Builder),
     Float(Float64Builder),
     Bool(BooleanBuilder),
     Bytes(BinaryBuilder),
     Time(TimestampMicrosecondBuilder),
+}
+
+/// The last payload and its JSON: what a request says once, each of its rows has.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    payload: Vec<u8>,
+    json: String,
+}
+
+impl Rendered {
+    fn json(&mut self, payload: &[u8]) -> Result<&str, Malformed> {
+        if self.payload != payload {
+            self.payload.clear();
+            self.json.clear();
+            // Damaged: what is kept then is an empty payload and its JSON.
+            payload::to_json(payload, &mut self.json).inspect_err(|_| self.json.clear())?;
+            self.payload.extend_from_slice(payload);
+        }
+        Ok(&self.json)
+    }
 }
 
 /// Runs an expression on the builder inside, whatever its type.
@@ -43,7 +63,7 @@ impl ColumnBuilder {
     pub(super) fn new(kind: Kind) -> Self {
         match kind {
             Kind::Text | Kind::Json => Self::Text(StringBuilder::with_capacity(0, 0)),
-            Kind::Payload => Self::Payload(StringBuilder::with_capacity(0, 0), String::new()),
+            Kind::Payload => Self::Payload(StringBuilder::with_capacity(0, 0), Rendered::default()),
             Kind::Int => Self::Int(Int64Builder::with_capacity(0)),
             Kind::Int32 => Self::Int32(Int32Builder::with_capacity(0)),
             Kind::Float => Self::Float(Float64Builder::with_capacity(0)),
@@ -58,11 +78,7 @@ impl ColumnBuilder {
         self.pad(row);
         match (self, value) {
             (Self::Text(builder), Value::Text(text)) => builder.append_value(text),
-            (Self::Payload(builder, scratch), Value::Payload(bytes)) => {
-                scratch.clear();
-                payload::to_json(bytes, scratch)?;
-                builder.append_value(&scratch);
-            }
+            (Self::Payload(builder, rendered), Value::Payload(bytes)) => builder.append_value(rendered.json(bytes)?),
             (Self::Int(builder), Value::Int(number)) => builder.append_value(number),
             (Self::Int32(builder), Value::Int(number)) => {
                 builder.append_value(i32::try_from(number).map_err(|_outside| Malformed("32-bit column out of range"))?);
@@ -87,6 +103,17 @@ impl ColumnBuilder {
 
     pub(super) fn finish(&mut self, rows: usize) -> ArrayRef {
         self.pad(rows);
-        inside!(self, builder => Arc::new(builder.finish()))
+        match self {
+            Self::Text(builder) | Self::Payload(builder, _) => Arc::new(finish_text(builder)),
+            _ => inside!(self, builder => Arc::new(builder.finish())),
+        }
     }
+}
+
+/// The next rows have about as much text: room for it is made at once.
+fn finish_text(builder: &mut StringBuilder) -> StringArray {
+    let (rows, bytes) = (builder.len(), builder.values_slice().len());
+    let finished = builder.finish();
+    *builder = StringBuilder::with_capacity(rows, bytes + bytes / 8);
+    finished
 }
