@@ -1,5 +1,6 @@
 //! Long questions of analytics: how far they are is told at every face, and who hangs up ends the work on all nodes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ use watershed_tests::{curl, until};
 const SPANS: u64 = 10;
 const SPAN_BYTES: usize = 40_000;
 const REQUESTS: u64 = 80;
+/// Shards of a cluster, unless it is told otherwise.
+const SHARDS: usize = 4;
 /// A page takes its time; the whole answer some seconds.
 const SLOW: (&str, &str) = ("FAILPOINTS", "hot_tier::page=return(400)");
 const JSON: &str = "Content-Type: application/json";
@@ -48,6 +51,24 @@ fn work(cluster: &Cluster) -> (u64, u64) {
     (count("watershed_query_pages_total"), count("watershed_peer_scans_total"))
 }
 
+/// A node that has no replica of some shard, once each shard has all of its voters.
+async fn lacking(cluster: &Cluster) -> usize {
+    let mut found = None;
+    until("three voters of each shard, and a node that is none of one's", async || {
+        let (mut voters, mut nodes) = (BTreeMap::new(), Vec::new());
+        for node in cluster.nodes.iter().flatten() {
+            let Ok(status) = node.client().await.status().await else { return false };
+            nodes.push(status.node);
+            voters.extend(status.shards.into_iter().filter(|shard| shard.leader).map(|shard| (shard.shard, shard.voters)));
+        }
+        let all_vote = voters.len() == SHARDS && voters.values().all(|voters| voters.len() == 3);
+        found = nodes.iter().position(|node| voters.values().any(|voters| !voters.contains(node))).filter(|_| all_vote);
+        found.is_some()
+    })
+    .await;
+    found.expect("was waited for")
+}
+
 fn question() -> Value {
     json!({ "event": "", "by": "event_name" })
 }
@@ -77,11 +98,11 @@ fn watched(server: &Server) -> curl::Lines {
 async fn who_hangs_up_ends_the_work_on_all_nodes() {
     let dir = tempfile::tempdir().expect("a folder");
     let settings = [SLOW, ("WATERSHED_HIGH_VOLUME_TENANTS", "default"), ("WATERSHED_FLUSH_INTERVAL", "1h")];
-    // Of four nodes each lacks replicas of some shards: it reads them from others.
+    // When all four are in, each lacks replicas of some shards: it reads them from others.
     let cluster = Cluster::start_with(dir.path(), 4, &settings);
-    send(&cluster.node(0).grpc).await;
-    let asker = cluster.node(1);
+    let asker = cluster.node(lacking(&cluster).await);
     let client = asker.client().await;
+    send(&cluster.node(0).grpc).await;
     until("it answers", async || client.track("").by("event_name").await.is_ok()).await;
     let before = work(&cluster);
     assert_eq!(answered(&client).await, (REQUESTS * SPANS) as f64);

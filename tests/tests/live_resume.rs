@@ -19,6 +19,7 @@ const SQL: &str = "SELECT event_name, count(*) AS n FROM events WHERE event_name
 const EVERY: Duration = Duration::from_secs(1);
 const LATENESS: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(50);
 const BATCHES: u64 = 100;
 /// Spans of 100 batches are ten seconds; nine of ten names count.
 const EVENTS: i64 = 9_000;
@@ -90,7 +91,14 @@ impl Seen {
     async fn by_grpc(&mut self, server: &Server) {
         let start: Start = self.from().parse().expect("a start");
         let query = LiveQuery { every: EVERY, lateness: LATENESS, start, ..LiveQuery::new(SQL) };
-        let mut live = server.client().await.live(query).await.expect("runs");
+        let client = server.client().await;
+        let mut live = loop {
+            match client.live(query.clone()).await {
+                // A leader was killed, and there is no other one yet.
+                Err(error) if error.is_retryable() => tokio::time::sleep(AGAIN).await,
+                live => break live.expect("runs"),
+            }
+        };
         loop {
             let told = tokio::time::timeout(PATIENCE, live.try_next()).await.expect("something comes").expect("goes on");
             let told = told.expect("does not end");
