@@ -15,7 +15,8 @@ pub struct Trie<K> {
 /// Patterns with one prefix.
 #[derive(Clone, Debug)]
 struct Node<K> {
-    children: HashMap<Box<str>, Self>,
+    /// In boxes: a table has more places than entries.
+    children: HashMap<Box<str>, Box<Self>>,
     exact: BTreeSet<K>,
     one_level: BTreeSet<K>,
     self_or_below: BTreeSet<K>,

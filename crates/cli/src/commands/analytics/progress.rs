@@ -20,7 +20,7 @@ fn told(progress: &Progress) -> String {
     let Progress { hot_events, hot_events_planned, lake_files, lake_files_planned, lake_events, lake_events_planned, .. } =
         progress;
     let (read, planned) = (hot_events + lake_events, hot_events_planned + lake_events_planned);
-    let percent = if planned == 0 { 0 } else { (100 * read / planned).min(100) };
+    let percent = (100 * read).checked_div(planned).unwrap_or_default().min(100);
     let seconds = progress.elapsed_ms / 1_000;
     format!("{percent} %: {read} of {planned} events, {lake_files} of {lake_files_planned} files, after {seconds} s")
 }

@@ -18,7 +18,7 @@ const LATENESS_DEFAULT: Duration = Duration::from_secs(5);
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Command {
-    Subscribe(Subscribe),
+    Subscribe(Box<Subscribe>),
     Unsubscribe {
         id: String,
     },

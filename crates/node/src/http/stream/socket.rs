@@ -65,7 +65,7 @@ impl Connection {
                 Ok(()) => self.say(&json!({ "type": "unsubscribed", "id": id })).await,
                 Err(refusal) => self.refuse(Some(&id), &refusal).await,
             },
-            Ok(Command::Subscribe(asked)) => match self.subscribe(asked).await {
+            Ok(Command::Subscribe(asked)) => match self.subscribe(*asked).await {
                 Ok(()) => Ok(()),
                 Err((id, refusal)) => self.refuse(id.as_deref(), &refusal).await,
             },
