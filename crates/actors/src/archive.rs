@@ -229,7 +229,8 @@ impl ArchiverHandle {
             control: control.clone(),
             lake,
             letters: letters.clone(),
-            due: Due { interval, rows, bytes, attempts },
+            // It ends with the snapshot: files are begun before.
+            due: Due { interval: interval - interval / 12, rows, bytes, attempts },
             refused: BTreeMap::new(),
             upkeep,
             failures: 0,
