@@ -30,7 +30,7 @@ pub(super) struct Flags {
 /// What a node needs that is asked such questions: memory for the events of a funnel, files that are worth opening, and room for
 /// their footers (100 KB each).
 pub(super) const SETTINGS: [&str; 5] =
-    ["query_memory=2GiB", "query_deadline=10m", "archive_rows=500000", "archive_bytes=256MiB", "lake.cache=256MiB"];
+    ["query_memory=2GiB", "query_deadline=10m", "archive_rows=500000", "archive_bytes=256MiB", "lake_cache=256MiB"];
 
 const NAMES: [&str; 5] = ["Signup", "Activation", "Purchase", "Page Viewed", "Search"];
 const BATCH: u64 = 5_000;
