@@ -2,9 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use watershed_client::DescribeClusterResponse;
+
 use crate::authority::Authority;
 use crate::ports::free_port;
 use crate::server::Server;
+use crate::until;
+
+/// Shards of a cluster that is told nothing else.
+const SHARDS: usize = 4;
 
 /// Nodes by place; `None` where one is down. All of them share a lake.
 #[derive(Debug)]
@@ -25,6 +31,23 @@ impl Cluster {
     #[must_use]
     pub fn start(dir: &Path, count: usize) -> Self {
         Self::start_with(dir, count, &[])
+    }
+
+    /// Every shard has three voters, and nothing is left to do, by what a node knows; what it says then.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn settled(&self, place: usize) -> DescribeClusterResponse {
+        let (cluster, mut settled) = (self.node(place).client().await.cluster(), None);
+        until("everything stands where it should", async || {
+            let now = cluster.describe().await.expect("answers");
+            let leaders: Vec<_> = now.replicas.iter().filter(|one| one.shard.is_some() && one.leader == one.node).collect();
+            let stands = leaders.len() == SHARDS && leaders.iter().all(|one| one.voters.len() == 3);
+            settled = (now.next_step.is_empty() && stands).then_some(now);
+            settled.is_some()
+        })
+        .await;
+        settled.expect("was waited for")
     }
 
     /// The same with more environment variables.

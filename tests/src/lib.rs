@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use watershed_client::Client;
+use watershed_client::{Client, Error};
 
 /// The folder that cargo builds into: tests lie in `<target>/<profile>/deps`.
 ///
@@ -43,6 +43,23 @@ pub async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
         assert!(Instant::now() < end, "never came: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// What a node of a cluster answers, asked again while it says to come back: leaders change, are killed, are not elected yet.
+///
+/// # Panics
+/// When it says something else, or always that.
+pub async fn answered<T>(ask: impl AsyncFn() -> Result<T, Error>) -> T {
+    let mut told = None;
+    until("a node answers", async || match ask().await {
+        Err(error) if error.is_retryable() => false,
+        answer => {
+            told = Some(answer.unwrap_or_else(|error| panic!("{error}")));
+            true
+        }
+    })
+    .await;
+    told.expect("was waited for")
 }
 
 /// The first column of the first row, a number.

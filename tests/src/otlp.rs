@@ -70,6 +70,7 @@ impl Exporter {
     /// # Panics
     /// When they are refused for another reason.
     pub async fn until_taken(&self, request: ExportTraceServiceRequest) {
+        // Not [`crate::until`]: senders are tasks of their own, and what it waits with cannot go to another thread.
         let deadline = Instant::now() + PATIENCE;
         while let Err(refused) = self.traces(request.clone()).await {
             assert!(refused.code() == Code::Unavailable && Instant::now() < deadline, "{refused}");

@@ -11,10 +11,10 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use chrono::DateTime;
 use futures::StreamExt as _;
 use futures::stream;
-use watershed_client::{Client, Coverage, Error};
+use watershed_client::{Client, Coverage};
 use watershed_schema::{BatchBuilder, Column, EventBatch, TenantId};
 use watershed_tests::cluster::Cluster;
-use watershed_tests::{number, until};
+use watershed_tests::{answered, number, until};
 
 use sets::event::Event;
 use sets::random::Random;
@@ -133,20 +133,6 @@ impl Nodes {
         assert_eq!(places.len(), set.events.len(), "{}: each once", set.owner);
         places.into_values().collect()
     }
-}
-
-/// Leaders may change on a machine that is busy with other tests.
-async fn answered<T>(ask: impl AsyncFn() -> Result<T, Error>) -> T {
-    let mut told = None;
-    until("a node answers", async || match ask().await {
-        Err(error) if error.is_retryable() => false,
-        answer => {
-            told = Some(answer.unwrap_or_else(|error| panic!("{error}")));
-            true
-        }
-    })
-    .await;
-    told.expect("was waited for")
 }
 
 fn micros(text: &str) -> i64 {

@@ -1,6 +1,5 @@
 //! Long questions of analytics: how far they are is told at every face, and who hangs up ends the work on all nodes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,8 +13,6 @@ use watershed_tests::{curl, until};
 const SPANS: u64 = 10;
 const SPAN_BYTES: usize = 40_000;
 const REQUESTS: u64 = 80;
-/// Shards of a cluster, unless it is told otherwise.
-const SHARDS: usize = 4;
 /// A page takes its time; the whole answer some seconds.
 const SLOW: (&str, &str) = ("FAILPOINTS", "hot_tier::page=return(400)");
 const JSON: &str = "Content-Type: application/json";
@@ -51,22 +48,17 @@ fn work(cluster: &Cluster) -> (u64, u64) {
     (count("watershed_query_pages_total"), count("watershed_peer_scans_total"))
 }
 
-/// A node that has no replica of some shard, once each shard has all of its voters.
+/// A node that has no replica of some shard, once none is moved any more.
 async fn lacking(cluster: &Cluster) -> usize {
-    let mut found = None;
-    until("three voters of each shard, and a node that is none of one's", async || {
-        let (mut voters, mut nodes) = (BTreeMap::new(), Vec::new());
-        for node in cluster.nodes.iter().flatten() {
-            let Ok(status) = node.client().await.status().await else { return false };
-            nodes.push(status.node);
-            voters.extend(status.shards.into_iter().filter(|shard| shard.leader).map(|shard| (shard.shard, shard.voters)));
+    let settled = cluster.settled(0).await;
+    let leaders: Vec<_> = settled.replicas.iter().filter(|one| one.shard.is_some() && one.leader == one.node).collect();
+    for (place, node) in cluster.nodes.iter().flatten().enumerate() {
+        let number = node.client().await.status().await.expect("answers").node;
+        if leaders.iter().any(|one| !one.voters.contains(&number)) {
+            return place;
         }
-        let all_vote = voters.len() == SHARDS && voters.values().all(|voters| voters.len() == 3);
-        found = nodes.iter().position(|node| voters.values().any(|voters| !voters.contains(node))).filter(|_| all_vote);
-        found.is_some()
-    })
-    .await;
-    found.expect("was waited for")
+    }
+    panic!("four nodes have three replicas each: {leaders:?}");
 }
 
 fn question() -> Value {

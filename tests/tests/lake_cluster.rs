@@ -7,7 +7,7 @@ use arrow::datatypes::Int64Type;
 use watershed_client::{Client, UpkeepStep};
 use watershed_tests::cluster::Cluster;
 use watershed_tests::otlp::{Exporter, spans};
-use watershed_tests::{texts, until};
+use watershed_tests::{answered, texts, until};
 
 const COUNT: &str = "SELECT count(*) FROM events";
 const IN_HOT: &str = "SELECT count(*) FROM events WHERE _tier = 'hot'";
@@ -81,7 +81,7 @@ async fn any_node_takes_upkeep_to_the_committer_and_deletion_reaches_every_node(
     let nodes = nodes(&cluster).await;
     let mut files_removed = 0;
     for (place, node) in &nodes {
-        let steps = asked(async || client(&cluster, *place, "default").await.maintain(false).await).await;
+        let steps = answered(async || client(&cluster, *place, "default").await.maintain(false).await).await;
         assert_eq!(failed(&steps), [""; 0], "asked of node {node}");
         files_removed += steps.iter().filter(|step| step.job == "compaction").map(|step| step.files_removed).sum::<u64>();
     }
@@ -91,7 +91,7 @@ async fn any_node_takes_upkeep_to_the_committer_and_deletion_reaches_every_node(
     send(&cluster, 2).await;
     let before = ids(&cluster, 0).await;
     let (other, _) = nodes[1];
-    let steps = asked(async || client(&cluster, other, "acme").await.delete_rows(None).await).await;
+    let steps = answered(async || client(&cluster, other, "acme").await.delete_rows(None).await).await;
     assert_eq!((failed(&steps), rows_removed(&steps)), (vec![], 3 * RUN), "{steps:?}");
     for place in 0..3 {
         let acme = client(&cluster, place, "acme").await;
@@ -104,21 +104,10 @@ async fn any_node_takes_upkeep_to_the_committer_and_deletion_reaches_every_node(
     // A node that is down may hold dead letters: that is told. What it led others lead.
     let (gone, node) = nodes[2];
     cluster.kill(gone);
-    let steps = asked(async || client(&cluster, other, "globex").await.delete_rows(None).await).await;
+    let steps = answered(async || client(&cluster, other, "globex").await.delete_rows(None).await).await;
     let told = failed(&steps);
     assert!(told.len() == 1 && told[0].starts_with(&format!("dead-letters: node {node}: ")), "{told:?}");
     assert_eq!(rows_removed(&steps), 3 * RUN, "{steps:?}");
     let globex = client(&cluster, other, "globex").await;
     until("nothing is left", async || count(&globex, COUNT).await == Some(0)).await;
-}
-
-/// Again until leaders are elected: while none are, nothing is done.
-async fn asked(ask: impl AsyncFn() -> Result<Vec<UpkeepStep>, watershed_client::Error>) -> Vec<UpkeepStep> {
-    let mut done = None;
-    until("the committer answers", async || {
-        done = ask().await.ok();
-        done.is_some()
-    })
-    .await;
-    done.expect("was waited for")
 }

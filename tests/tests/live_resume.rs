@@ -13,13 +13,12 @@ use watershed_client::{LiveQuery, Start};
 use watershed_tests::cluster::Cluster;
 use watershed_tests::otlp::{Exporter, spans};
 use watershed_tests::server::Server;
-use watershed_tests::{curl, number};
+use watershed_tests::{answered, curl, number};
 
 const SQL: &str = "SELECT event_name, count(*) AS n FROM events WHERE event_name <> 'GET /item/3' GROUP BY event_name";
 const EVERY: Duration = Duration::from_secs(1);
 const LATENESS: Duration = Duration::from_secs(4);
 const PATIENCE: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_millis(50);
 const BATCHES: u64 = 100;
 /// Spans of 100 batches are ten seconds; nine of ten names count.
 const EVENTS: i64 = 9_000;
@@ -92,13 +91,7 @@ impl Seen {
         let start: Start = self.from().parse().expect("a start");
         let query = LiveQuery { every: EVERY, lateness: LATENESS, start, ..LiveQuery::new(SQL) };
         let client = server.client().await;
-        let mut live = loop {
-            match client.live(query.clone()).await {
-                // A leader was killed, and there is no other one yet.
-                Err(error) if error.is_retryable() => tokio::time::sleep(AGAIN).await,
-                live => break live.expect("runs"),
-            }
-        };
+        let mut live = answered(async || client.live(query.clone()).await).await;
         loop {
             let told = tokio::time::timeout(PATIENCE, live.try_next()).await.expect("something comes").expect("goes on");
             let told = told.expect("does not end");

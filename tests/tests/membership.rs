@@ -23,16 +23,6 @@ async fn describe(cluster: &Cluster, place: usize) -> DescribeClusterResponse {
     cluster.node(place).client().await.cluster().describe().await.expect("answers")
 }
 
-/// Every shard has three voters, and nothing is left to do.
-async fn settled(cluster: &Cluster, place: usize) {
-    until("everything stands where it should", async || {
-        let now = describe(cluster, place).await;
-        let leaders: Vec<_> = now.replicas.iter().filter(|one| one.shard.is_some() && one.leader == one.node).collect();
-        now.next_step.is_empty() && leaders.len() == 4 && leaders.iter().all(|one| one.voters.len() == 3)
-    })
-    .await;
-}
-
 /// Shards that a node votes in.
 async fn holds(cluster: &Cluster, place: usize, node: u64) -> usize {
     let replicas = describe(cluster, place).await.replicas;
@@ -68,12 +58,12 @@ async fn everything_is_there(cluster: &Cluster, rounds: i64) {
 async fn a_fourth_node_takes_its_share_and_one_that_drains_gives_its_own_away() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut cluster = Cluster::start(dir.path(), 3);
-    settled(&cluster, 0).await;
+    cluster.settled(0).await;
     send(&cluster, 0, 0).await;
     let fourth = cluster.add();
     send(&cluster, fourth, 1).await;
     until("it holds replicas", async || holds(&cluster, 0, 4).await > 0).await;
-    settled(&cluster, fourth).await;
+    cluster.settled(fourth).await;
     everything_is_there(&cluster, 2).await;
     for tenant in TENANTS {
         assert_eq!(followed(&client(&cluster, fourth, tenant).await, 40).await, 40, "a subscription through the new node");
@@ -81,7 +71,7 @@ async fn a_fourth_node_takes_its_share_and_one_that_drains_gives_its_own_away() 
 
     let (drained, said) = watershed(&["cluster", "drain", "1"], &cluster, fourth);
     assert!(drained && holds(&cluster, fourth, 1).await == 0, "{said}");
-    settled(&cluster, fourth).await;
+    cluster.settled(fourth).await;
     send(&cluster, 0, 2).await;
     everything_is_there(&cluster, 3).await;
     cluster.end(0);
@@ -89,7 +79,7 @@ async fn a_fourth_node_takes_its_share_and_one_that_drains_gives_its_own_away() 
     assert!(removed, "{said}");
     send(&cluster, 1, 3).await;
     everything_is_there(&cluster, 4).await;
-    settled(&cluster, 1).await;
+    cluster.settled(1).await;
     let (_, said) = watershed(&["cluster", "status"], &cluster, 1);
     assert!(said.contains("removed") && said.contains("everything stands where it should"), "{said}");
 }
@@ -99,11 +89,11 @@ async fn a_fourth_node_takes_its_share_and_one_that_drains_gives_its_own_away() 
 async fn a_dead_node_that_is_removed_is_replaced_at_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut cluster = Cluster::start(dir.path(), 3);
-    settled(&cluster, 0).await;
+    cluster.settled(0).await;
     send(&cluster, 0, 0).await;
     cluster.add();
     until("it holds replicas", async || holds(&cluster, 0, 4).await > 0).await;
-    settled(&cluster, 0).await;
+    cluster.settled(0).await;
     let nodes = describe(&cluster, 0).await.nodes;
     let victim = nodes.iter().find(|node| node.address == cluster.addresses()[1]).expect("known").node;
     cluster.kill(1);
@@ -113,7 +103,7 @@ async fn a_dead_node_that_is_removed_is_replaced_at_once() {
     .await;
     let (removed, said) = watershed(&["cluster", "remove", &victim.to_string()], &cluster, 0);
     assert!(removed, "{said}");
-    settled(&cluster, 0).await;
+    cluster.settled(0).await;
     assert_eq!(holds(&cluster, 0, victim).await, 0, "its places are taken");
     send(&cluster, 3, 1).await;
     everything_is_there(&cluster, 2).await;
@@ -125,11 +115,11 @@ async fn a_dead_node_that_is_removed_is_replaced_at_once() {
 async fn a_founder_that_gave_a_shard_away_does_not_take_it_again() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut cluster = Cluster::start(dir.path(), 3);
-    settled(&cluster, 0).await;
+    cluster.settled(0).await;
     send(&cluster, 0, 0).await;
     cluster.add();
     until("the founder holds less than all", async || holds(&cluster, 3, 1).await < 4).await;
-    settled(&cluster, 3).await;
+    cluster.settled(3).await;
     let gone: Vec<_> =
         (0..4).map(|shard| cluster.replicas(0).join(format!("shard-{shard}.db"))).filter(|file| !file.exists()).collect();
     assert!(!gone.is_empty(), "what is elsewhere is deleted");
@@ -144,7 +134,7 @@ async fn a_founder_that_gave_a_shard_away_does_not_take_it_again() {
 async fn a_node_that_comes_back_elsewhere_is_found() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut cluster = Cluster::start(dir.path(), 3);
-    settled(&cluster, 0).await;
+    cluster.settled(0).await;
     send(&cluster, 0, 0).await;
     cluster.kill(2);
     cluster.move_away(2);
@@ -155,7 +145,7 @@ async fn a_node_that_comes_back_elsewhere_is_found() {
         nodes.iter().any(|node| node.address == address && node.reachable)
     })
     .await;
-    settled(&cluster, 2).await;
+    cluster.settled(2).await;
     send(&cluster, 2, 1).await;
     everything_is_there(&cluster, 2).await;
 }
@@ -176,7 +166,7 @@ async fn followed(client: &Client, count: usize) -> usize {
 async fn commands_that_make_no_sense_are_refused_by_name() {
     let dir = tempfile::tempdir().expect("a folder");
     let cluster = Cluster::start(dir.path(), 3);
-    settled(&cluster, 0).await;
+    cluster.settled(0).await;
     for (words, wanted) in [
         (&["cluster", "drain", "9"][..], "node: 9 is not known"),
         (&["cluster", "drain", "b:1"], "no address begins with b:1"),
@@ -218,7 +208,7 @@ fn a_folder_of_another_cluster_is_refused() {
 async fn nodes_with_certificates_form_a_cluster() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut cluster = Cluster::start_with_tls(dir.path(), 3, &Authority::default());
-    settled(&cluster, 0).await;
+    cluster.settled(0).await;
     send(&cluster, 0, 0).await;
     everything_is_there(&cluster, 1).await;
     cluster.kill(2);
