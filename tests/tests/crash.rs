@@ -8,7 +8,7 @@ use futures::TryStreamExt as _;
 use tokio::task::JoinSet;
 use watershed_client::{Client, Filter, Start};
 use watershed_tests::otlp::{Exporter, spans};
-use watershed_tests::pyiceberg::read_lake;
+use watershed_tests::pyiceberg::read_table;
 use watershed_tests::server::Server;
 use watershed_tests::{number, texts, until};
 
@@ -93,53 +93,66 @@ async fn follow_some(client: &Client, token: &mut Option<bytes::Bytes>, seen: &m
 }
 
 /// Between every pair of steps of archiving.
-const FAIL_POINTS: [&str; 7] = [
+const FAIL_POINTS: [&str; 9] = [
     "lake::after_parquet",
     "archive::before_staged",
     "archive::after_staged",
+    "lake::before_own",
+    "lake::between_tables",
     "lake::before_commit",
     "lake::after_commit",
     "archive::before_archived",
     "archive::after_archived",
 ];
 
+/// A tenant with a table of its own, and one that has none.
+const TENANTS: [(&str, &str); 2] = [("acme", "events_acme"), ("default", "events")];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn death_between_any_two_steps_of_archiving_leaves_each_event_once() {
     let dir = tempfile::tempdir().expect("a folder");
-    let flags = ["--flush-interval", "1s"];
+    let flags = ["--flush-interval", "1s", "--set", "lake_own_tables=acme"];
     let mut sent = 0;
     for point in FAIL_POINTS {
         let fail = format!("{point}=panic");
         let mut server = Server::start_with(dir.path(), &flags, &[("FAILPOINTS", &fail)]).expect("starts");
-        let exporter = Exporter::connect(&server.grpc).await;
-        exporter.traces(spans(sent, BATCH)).await.expect("acknowledged before the archiver dies");
+        for (tenant, _) in TENANTS {
+            let exporter = Exporter::connect(&server.grpc).await.with_tenant(tenant);
+            exporter.traces(spans(sent, BATCH)).await.expect("acknowledged before the archiver dies");
+        }
         sent += BATCH;
         until(point, async || !server.is_running()).await;
     }
     let server = Server::start(dir.path(), &flags);
-    let client = server.client().await;
-    let all: BTreeSet<u64> = (0..sent).collect();
-    assert_eq!(stored(&client).await, all, "in hot and lake together");
-    until("all is archived", async || number(&client, "SELECT count(*) FROM events WHERE _tier = 'hot'").await == 0).await;
-    assert_eq!(stored(&client).await, all, "in the lake alone");
-    let ours = serde_json::json!({
-        "rows": number(&client, "SELECT count(*) FROM events").await,
-        "distinct": number(&client, "SELECT count(DISTINCT id) FROM events").await,
-        "names": texts(&client, "SELECT DISTINCT event_name FROM events ORDER BY 1").await,
-        "microseconds": number(&client, "SELECT cast(round(sum(duration_ms) * 1000) AS BIGINT) FROM events").await,
-    });
+    let (all, mut ours): (BTreeSet<u64>, _) = ((0..sent).collect(), Vec::new());
+    for (tenant, _) in TENANTS {
+        let client = server.client().await.with_tenant(tenant).expect("a name");
+        assert_eq!(stored(&client).await, all, "{tenant}: in hot and lake together");
+        until("all is archived", async || number(&client, "SELECT count(*) FROM events WHERE _tier = 'hot'").await == 0).await;
+        assert_eq!(stored(&client).await, all, "{tenant}: in the lake alone");
+        ours.push(serde_json::json!({
+            "rows": number(&client, "SELECT count(*) FROM events").await,
+            "distinct": number(&client, "SELECT count(DISTINCT id) FROM events").await,
+            "names": texts(&client, "SELECT DISTINCT event_name FROM events ORDER BY 1").await,
+            "microseconds": number(&client, "SELECT cast(round(sum(duration_ms) * 1000) AS BIGINT) FROM events").await,
+            "tenants": [tenant],
+        }));
+    }
     server.terminate();
     assert!(server.ended().success(), "SIGTERM ends it with 0");
-    let theirs = read_lake(dir.path());
-    for reader in ["iceberg", "parquet"] {
-        let seen = &theirs[reader];
-        assert_eq!(seen["places"], seen["rows"], "{reader}: each shard and seq once");
-        let seen = serde_json::json!({
-            "rows": seen["rows"],
-            "distinct": seen["distinct"],
-            "names": seen["names"],
-            "microseconds": seen["duration_us"],
-        });
-        assert_eq!(seen, ours, "{reader}: sees what our SQL sees");
+    for ((_, table), ours) in TENANTS.into_iter().zip(ours) {
+        let theirs = read_table(dir.path(), table);
+        for reader in ["iceberg", "parquet"] {
+            let seen = &theirs[reader];
+            assert_eq!(seen["places"], seen["rows"], "{table}, {reader}: each shard and seq once");
+            let seen = serde_json::json!({
+                "rows": seen["rows"],
+                "distinct": seen["distinct"],
+                "names": seen["names"],
+                "microseconds": seen["duration_us"],
+                "tenants": seen["tenants"],
+            });
+            assert_eq!(seen, ours, "{table}, {reader}: sees what our SQL sees");
+        }
     }
 }

@@ -28,8 +28,8 @@ pub struct SqliteCatalog {
     warehouse: String,
     io: FileIO,
     runtime: Runtime,
-    /// The metadata file that was read last: such a file never changes, and it is read for every query.
-    newest: Arc<Mutex<Option<(String, TableMetadataRef)>>>,
+    /// Of each table the metadata file that was read last: such a file never changes, and it is read for every query.
+    newest: Arc<Mutex<HashMap<TableIdent, (String, TableMetadataRef)>>>,
 }
 
 impl SqliteCatalog {
@@ -55,13 +55,13 @@ impl SqliteCatalog {
         (self.name.clone(), table.namespace().join("."), table.name().to_owned())
     }
 
-    async fn metadata(&self, location: &str) -> Result<TableMetadataRef> {
+    async fn metadata(&self, ident: &TableIdent, location: &str) -> Result<TableMetadataRef> {
         let newest = || self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, known)) = newest().as_ref().filter(|(at, _)| at == location) {
+        if let Some((_, known)) = newest().get(ident).filter(|(at, _)| at == location) {
             return Ok(Arc::clone(known));
         }
         let read = TableMetadataRef::from(TableMetadata::read_from(&self.io, location).await?);
-        *newest() = Some((location.to_owned(), Arc::clone(&read)));
+        newest().insert(ident.clone(), (location.to_owned(), Arc::clone(&read)));
         Ok(read)
     }
 
@@ -218,7 +218,7 @@ impl Catalog for SqliteCatalog {
 
     async fn load_table(&self, ident: &TableIdent) -> Result<Table> {
         let location = self.location_of(ident).await?.ok_or_else(|| no_table(ident))?;
-        self.table(ident, self.metadata(&location).await?, location)
+        self.table(ident, self.metadata(ident, &location).await?, location)
     }
 
     async fn drop_table(&self, ident: &TableIdent) -> Result<()> {

@@ -28,7 +28,7 @@ use iceberg::table::Table;
 use watershed_schema::Epoch;
 
 use crate::table::fence;
-use crate::{Lake, LakeError};
+use crate::{EventTable, LakeError};
 
 pub use updates::{Updates, updates_by};
 
@@ -81,7 +81,7 @@ pub struct Compacted {
     pub decoded_bytes_peak: usize,
 }
 
-impl Lake {
+impl EventTable {
     /// Replaces small files by longer ones, once; `None` when there is nothing to gain. Decoding and encoding are work for
     /// a thread of its own. A dropped call leaves files that no snapshot names.
     ///

@@ -16,7 +16,7 @@ use crate::compact::files::Written;
 use crate::compact::live::{self, LiveFile};
 use crate::compact::replace::Replacement;
 use crate::table::fence;
-use crate::{CompactionLimits, Lake, LakeError};
+use crate::{CompactionLimits, EventTable, LakeError};
 
 pub use doomed::Doomed;
 
@@ -45,12 +45,12 @@ struct Hit {
     rows: u64,
 }
 
-impl Lake {
+impl EventTable {
     /// Takes these rows away, as far as the limits go; `None` when there are none. Called again until then, all are gone
     /// that were in the lake when it began.
     ///
     /// # Errors
-    /// As [`Lake::compact`].
+    /// As [`EventTable::compact`].
     pub async fn delete(&self, doomed: &Doomed, limits: &CompactionLimits, epoch: Epoch) -> Result<Option<Deleted>, LakeError> {
         let updates = self.way_in()?;
         let table = self.load().await?;

@@ -1,7 +1,9 @@
 //! What can go wrong.
 
 use iceberg::ErrorKind;
-use watershed_schema::{Epoch, Seq, ShardId};
+use watershed_schema::{Epoch, Seq, ShardId, TenantId};
+
+use crate::own::TableNameTooLong;
 
 /// Why the lake did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +50,26 @@ pub enum LakeError {
         to: Seq,
         /// First sequence number that is not yet in the lake.
         watermark: Seq,
+    },
+    /// Ranges of a shard that are for different tables, in one commit.
+    #[error("shard {shard}: ranges of one commit are for different tables")]
+    Mixed {
+        /// The shard.
+        shard: ShardId,
+    },
+    /// Files are staged for a tenant's own table, and the shared one does not name it.
+    #[error("files are staged for a table of tenant {0}, which the shared table does not name")]
+    NoTable(TenantId),
+    /// A tenant cannot have a table of its own.
+    #[error(transparent)]
+    TableName(TableNameTooLong),
+    /// There is no table of that name.
+    #[error("no table {asked}: there are {known}")]
+    UnknownTable {
+        /// What was asked for.
+        asked: String,
+        /// Those there are.
+        known: String,
     },
     /// There is a table of our name that is not like ours.
     #[error("table does not fit: {0}")]
@@ -100,6 +122,7 @@ impl LakeError {
             Self::Iceberg(error) => matches!(error.kind(), ErrorKind::DataInvalid | ErrorKind::FeatureUnsupported),
             Self::Parquet(_) | Self::Arrow(_) | Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
             Self::NotArchived { .. } | Self::Foreign(_) | Self::Property(_) => false,
+            Self::Mixed { .. } | Self::NoTable(_) | Self::TableName(_) | Self::UnknownTable { .. } => false,
             Self::Overtaken | Self::NotCompactable(_) | Self::NotPartitionable { .. } | Self::NoSnapshot { .. } => false,
         }
     }

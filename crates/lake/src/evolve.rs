@@ -13,9 +13,9 @@ use watershed_schema::Column;
 
 use crate::partitioning::Partitioning;
 use crate::pinned_catalog::PinnedCatalog;
-use crate::{Lake, LakeError, schema, waits};
+use crate::{EventTable, LakeError, schema, waits};
 
-impl Lake {
+impl EventTable {
     /// Adds what is missing. Several nodes may do so at once: who comes second finds nothing missing.
     pub(crate) async fn evolve(&self) -> Result<(), LakeError> {
         (|| self.add_missing()).retry(waits::commit()).when(LakeError::is_retryable).await

@@ -16,7 +16,7 @@ use iceberg::{TableRequirement, TableUpdate};
 use watershed_schema::Epoch;
 
 use crate::table::{DELETE_METADATA, fence};
-use crate::{Lake, LakeError, Updates, waits};
+use crate::{EventTable, LakeError, Updates, waits};
 
 /// Which snapshots stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Expired {
     pub files_left: usize,
 }
 
-impl Lake {
+impl EventTable {
     /// Removes snapshots that nobody needs any longer, once; `None` when all are needed. Branches and tags of others keep
     /// what they need.
     ///

@@ -18,7 +18,7 @@ use watershed_schema::Epoch;
 use crate::expire::collectable;
 use crate::storage::Place;
 use crate::table::fence;
-use crate::{Lake, LakeError, StagedFile, named};
+use crate::{EventTable, LakeError, StagedFile, named};
 
 use listing::Listing;
 
@@ -45,18 +45,33 @@ pub struct Orphans {
     pub bytes: u64,
     /// Files among them that could not be removed.
     pub files_left: usize,
-    /// The first of their names, under the table's location.
+    /// The first of their names, under the table's location; of a tenant's table after its name.
     pub names: Vec<String>,
 }
 
-impl Lake {
-    /// Removes files of the table that no snapshot names, no metadata and none of `staged`, which are all files that the
-    /// shards' logs held when this was called or later.
+impl Orphans {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.files_left += other.files_left;
+        self.names.extend(other.names);
+        self.names.truncate(TOLD_MAX);
+    }
+}
+
+impl EventTable {
+    /// Removes files of the table that no snapshot names, no metadata, none of `staged`, which are all files that the
+    /// shards' logs held when this was called or later, and none of the other `tables`, should a catalog lay one into another.
     ///
     /// # Errors
     /// [`LakeError::Fenced`], [`LakeError::NotCompactable`] for a listing that lacks what the table names or a table whose
     /// `gc.enabled` is off, and [`LakeError::Iceberg`]: then nothing is removed.
-    pub async fn remove_orphans(&self, rule: &OrphanRule, staged: &[StagedFile], epoch: Epoch) -> Result<Orphans, LakeError> {
+    pub(crate) async fn remove_orphans(
+        &self,
+        rule: &OrphanRule,
+        (staged, tables): (&[StagedFile], &[Self]),
+        epoch: Epoch,
+    ) -> Result<Orphans, LakeError> {
         let table = self.load().await?;
         fence(&table, epoch)?;
         collectable(&table)?;
@@ -65,9 +80,15 @@ impl Lake {
             names.may_be(&path_of(file)?)?;
         }
         names.of_table(&table).await?;
+        for other in tables.iter().filter(|other| other.ident != self.ident) {
+            names.of_other(&other.load().await?).await?;
+        }
         let found = Listing { root: &names.root, rule }.orphans(&mut names.known).await?;
         names.check_seen()?;
-        let shown = |key: &Path| key.as_ref().trim_start_matches(names.root.key.as_ref()).trim_start_matches('/').to_owned();
+        let shown = |key: &Path| {
+            let name = key.as_ref().trim_start_matches(names.root.key.as_ref()).trim_start_matches('/');
+            if self.tenant.is_none() { name.to_owned() } else { format!("{}: {name}", self.name()) }
+        };
         let mut orphans = Orphans {
             files: found.len(),
             bytes: found.iter().map(|(_, bytes)| bytes).sum(),
@@ -121,20 +142,20 @@ enum Seen {
 }
 
 struct Names<'a> {
-    lake: &'a Lake,
+    owner: &'a EventTable,
     table: &'a Table,
     root: Place,
     known: Known,
 }
 
 impl<'a> Names<'a> {
-    fn new(lake: &'a Lake, table: &'a Table) -> Result<Self, LakeError> {
-        let root = lake.files.find(table.file_io(), table.metadata().location())?;
-        Ok(Self { lake, table, root, known: Known::new() })
+    fn new(owner: &'a EventTable, table: &'a Table) -> Result<Self, LakeError> {
+        let root = owner.files.find(table.file_io(), table.metadata().location())?;
+        Ok(Self { owner, table, root, known: Known::new() })
     }
 
     fn add(&mut self, path: &str, seen: Seen) -> Result<(), LakeError> {
-        let place = self.lake.files.find(self.table.file_io(), path)?;
+        let place = self.owner.files.find(self.table.file_io(), path)?;
         // What lies elsewhere is not listed.
         if place.bucket == self.root.bucket && place.key.prefix_matches(&self.root.key) {
             self.known.entry(hash(place.key.as_ref())).or_insert(seen);
@@ -170,6 +191,13 @@ impl<'a> Names<'a> {
         })
         .await?;
         failed
+    }
+
+    /// What another table names, if it lies in this one's folder.
+    async fn of_other(&mut self, other: &Table) -> Result<(), LakeError> {
+        let place = self.owner.files.find(other.file_io(), other.metadata().location())?;
+        let is_inside = place.bucket == self.root.bucket && place.key.prefix_matches(&self.root.key);
+        if is_inside { self.of_table(other).await } else { Ok(()) }
     }
 
     /// A listing that lacks a file which is named spells names otherwise, or is not the table's: not to be trusted.

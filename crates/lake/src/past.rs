@@ -3,8 +3,8 @@
 use iceberg::spec::Snapshot;
 
 use crate::read::Pinned;
-use crate::table::{WATERMARK, Watermark};
-use crate::{Lake, LakeError};
+use crate::table::{WATERMARK, Watermark, made_ms};
+use crate::{EventTable, LakeError};
 
 /// A moment of a table's history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct SnapshotInfo {
     pub watermark: Watermark,
 }
 
-impl Lake {
+impl EventTable {
     /// Snapshots that are not expired, newest first.
     ///
     /// # Errors
@@ -72,6 +72,20 @@ impl Pinned {
         let found = id.and_then(|id| metadata.snapshot_by_id(id)).ok_or_else(|| self.unknown(moment))?;
         let watermark = watermark(found)?;
         Ok(Self { snapshot_id: Some(found.snapshot_id()), watermark, ..self.clone() })
+    }
+
+    /// When a snapshot was made, milliseconds since 1970; `None` when this table has none of that number.
+    pub(crate) fn taken_ms(&self, id: i64) -> Option<i64> {
+        Some(self.table.metadata().snapshot_by_id(id)?.timestamp_ms())
+    }
+
+    /// Whether the table had nothing yet at a time: it was made afterwards, or its first snapshot was.
+    pub(crate) fn is_younger(&self, at_ms: i64) -> bool {
+        let oldest = self.table.metadata().snapshots().min_by_key(|snapshot| snapshot.timestamp_ms());
+        let first = oldest.filter(|oldest| oldest.parent_snapshot_id().is_none());
+        made_ms(&self.table).is_some_and(|made_ms| at_ms < made_ms)
+            || oldest.is_none()
+            || first.is_some_and(|first| at_ms < first.timestamp_ms())
     }
 
     fn unknown(&self, moment: Moment) -> LakeError {

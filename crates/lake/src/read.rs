@@ -15,7 +15,7 @@ use watershed_schema::Column;
 use crate::encoding;
 use crate::storage::{Files, Place};
 use crate::table::watermark_of;
-use crate::{Lake, LakeError, Watermark};
+use crate::{EventTable, LakeError, Watermark};
 
 pub use by_seq::{FileOfShard, ShardRows};
 
@@ -67,7 +67,7 @@ pub struct Pinned {
     pub(crate) files: Files,
 }
 
-impl Lake {
+impl EventTable {
     /// Pins the newest snapshot.
     ///
     /// # Errors

@@ -6,12 +6,12 @@ use iceberg::table::Table;
 use iceberg::{TableRequirement, TableUpdate};
 
 use crate::partitioning::Partitioning;
-use crate::{Lake, LakeError, schema, waits};
+use crate::{EventTable, LakeError, schema, waits};
 
 /// Of an update: the spec that it has just added.
 const LAST_ADDED: i32 = -1;
 
-impl Lake {
+impl EventTable {
     /// From now on files are cut like this. Nothing happens when they are already.
     ///
     /// # Errors

@@ -1,9 +1,14 @@
 //! Rows that were refused before, into the table after all: with the places they had, below the watermark.
+//!
+//! They go to the tables that their tenants have now, as all rows do that are written: a letter need not know where its rows
+//! were to go, for readers look into both, and a table that was listed then may not be wanted any longer.
 
+use iceberg::table::Table;
 use uuid::Uuid;
 use watershed_schema::{Epoch, Seq};
 
 use crate::commit::applied;
+use crate::table::watermark_of;
 use crate::{CommitRequest, Committed, Lake, LakeError, Rows};
 
 impl Lake {
@@ -13,16 +18,29 @@ impl Lake {
     /// [`LakeError::NotArchived`] for rows that the hot tier still shows, else as [`Lake::write`] and [`Lake::commit`].
     pub async fn replay(&self, rows: &Rows, epoch: Epoch) -> Result<Committed, LakeError> {
         let commit_id = name_of(rows);
-        let table = self.load().await?;
-        if let Some(done) = applied(&table, commit_id) {
+        let shared = self.shared.load().await?;
+        if let Some(done) = applied(&shared, commit_id) {
             return Ok(done);
         }
-        let watermark = self.watermark().await?.get(&rows.shard).copied().unwrap_or(Seq::FIRST);
+        let watermark = watermark_of(&shared)?.get(&rows.shard).copied().unwrap_or(Seq::FIRST);
         if rows.to_seq > watermark {
             return Err(LakeError::NotArchived { shard: rows.shard, to: rows.to_seq, watermark });
         }
-        let replayed = self.write(rows, epoch).await?;
+        let left = self.not_in_own(&shared, rows, commit_id).await?;
+        let replayed = self.write(&left, epoch).await?;
         self.commit(&CommitRequest { ranges: Vec::new(), replayed, epoch, commit_id }).await
+    }
+
+    /// Without what an attempt before has brought into own tables, whether or not they are written to by now.
+    async fn not_in_own(&self, shared: &Table, rows: &Rows, commit_id: Uuid) -> Result<Rows, LakeError> {
+        let mut left = rows.clone();
+        for own in self.shared.own_tables(shared)? {
+            let Some(tenant) = own.tenant.as_ref().filter(|tenant| !left.of(tenant).blocks.is_empty()) else { continue };
+            if applied(&own.load().await?, commit_id).is_some() {
+                left.blocks.retain(|(_, batch)| batch.tenant() != tenant);
+            }
+        }
+        Ok(left)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use watershed_schema::arrow::ColumnsBuilder;
 use watershed_schema::wire::Malformed;
-use watershed_schema::{Column, ColumnSet, EventBatch, Projection, Row, Seq, ShardId, Value, Walk};
+use watershed_schema::{Column, ColumnSet, EventBatch, Projection, Row, Seq, ShardId, TenantId, Value, Walk};
 
 use crate::partitioning::Partitioning;
 
@@ -66,6 +66,13 @@ impl Rows {
         self.len() == 0
     }
 
+    /// The same run, a tenant's rows alone.
+    #[must_use]
+    pub fn of(&self, tenant: &TenantId) -> Self {
+        let blocks = self.blocks.iter().filter(|(_, batch)| batch.tenant() == tenant).cloned().collect();
+        Self { blocks, ..*self }
+    }
+
     /// Parts blocks that can become columns from those that cannot: the good, then the bad.
     #[must_use]
     pub fn sift(self) -> (Self, Self) {
@@ -119,7 +126,7 @@ fn sorted(mut keys: Vec<Key<'_>>) -> Vec<Place> {
 
 #[cfg(test)]
 mod tests {
-    use watershed_schema::{BatchBuilder, TenantId};
+    use watershed_schema::BatchBuilder;
 
     use super::*;
 

@@ -1,7 +1,8 @@
-//! Rows to Parquet files: sorted, split by time and event type, not yet part of the table.
+//! Rows to Parquet files: split by table, time and event type, sorted, not yet part of a table.
 //!
 //! Columns are built a few thousand rows at a time: what is in memory is the run itself and one slice of it as columns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, new_null_array};
@@ -19,10 +20,11 @@ use serde::{Deserialize, Serialize};
 use watershed_schema::arrow::ColumnsBuilder;
 use watershed_schema::{Column, Epoch};
 
+use crate::own::table_name;
 use crate::partitioning::Partitioning;
 use crate::paths::{Folders, Names};
 use crate::rows::{Part, Partition};
-use crate::{FileName, Lake, LakeError, Rows, encoding};
+use crate::{EventTable, FileName, Lake, LakeError, Rows, encoding};
 
 /// Rows that are columns at a time.
 pub(crate) const SLICE_ROWS: usize = 4_096;
@@ -33,12 +35,47 @@ const TARGET_BYTES: usize = TableProperties::PROPERTY_WRITE_TARGET_FILE_SIZE_BYT
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedFile(pub String);
 
+/// Files of a run of rows, by table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Staged {
+    /// For the table that all share.
+    pub shared: Vec<StagedFile>,
+    /// For tables of single tenants. Whose rows went to a table of their own is named here, also when there were none.
+    pub own: BTreeMap<String, Vec<StagedFile>>,
+}
+
+impl Staged {
+    /// Files for all tables.
+    pub fn all(&self) -> impl Iterator<Item = &StagedFile> {
+        self.shared.iter().chain(self.own.values().flatten())
+    }
+}
+
 impl Lake {
-    /// Writes rows as Parquet, one file for each partition: time and event type. Nobody sees them before the commit.
+    /// Writes rows as Parquet, one file for each table and partition: time and event type. Nobody sees them before the
+    /// commit.
     ///
     /// # Errors
     /// When a row is damaged or storage fails; files already written stay, as orphans.
-    pub async fn write(&self, rows: &Rows, epoch: Epoch) -> Result<Vec<StagedFile>, LakeError> {
+    pub async fn write(&self, rows: &Rows, epoch: Epoch) -> Result<Staged, LakeError> {
+        let (mut left, mut own) = (rows.clone(), BTreeMap::new());
+        for tenant in &self.listed {
+            let theirs = left.of(tenant);
+            left.blocks.retain(|(_, batch)| batch.tenant() != tenant);
+            let files = match theirs.blocks.is_empty() {
+                true => Vec::new(),
+                false => self.shared.beside(&table_name(tenant)?, tenant.clone()).write(&theirs, epoch).await?,
+            };
+            own.insert(tenant.as_str().to_owned(), files);
+        }
+        let shared = if left.blocks.is_empty() { Vec::new() } else { self.shared.write(&left, epoch).await? };
+        fail::fail_point!("lake::after_parquet");
+        Ok(Staged { shared, own })
+    }
+}
+
+impl EventTable {
+    async fn write(&self, rows: &Rows, epoch: Epoch) -> Result<Vec<StagedFile>, LakeError> {
         let table = self.load().await?;
         let name = FileName { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, epoch };
         let mut staged = Vec::new();
@@ -50,7 +87,6 @@ impl Lake {
                 staged.push(StagedFile(serialize_data_file_to_json(file, kind, FormatVersion::V2)?));
             }
         }
-        fail::fail_point!("lake::after_parquet");
         Ok(staged)
     }
 }

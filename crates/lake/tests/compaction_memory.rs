@@ -12,7 +12,7 @@ use std::fs;
 use std::sync::Arc;
 
 use uuid::Uuid;
-use watershed_lake::{CommitRequest, CompactionLimits, Rows, StagedRange};
+use watershed_lake::{CommitRequest, CompactionLimits, Rows, Staged, StagedRange};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
 use world::{World, content};
@@ -59,7 +59,7 @@ async fn fill(world: &World) {
         let files = world.lake.write(&rows, Epoch(1)).await.expect("writes");
         ranges.push(StagedRange { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, files });
     }
-    let request = CommitRequest { ranges, replayed: Vec::new(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
+    let request = CommitRequest { ranges, replayed: Staged::default(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
     world.lake.commit(&request).await.expect("commits");
 }
 

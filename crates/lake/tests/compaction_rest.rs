@@ -106,7 +106,7 @@ async fn a_bucket_keeps_what_is_named_and_nothing_else() {
     let written = request(&lake, &rows(ShardId(1), (1, 4), "log"), EPOCH).await;
     lake.compact(&CompactionLimits::default(), EPOCH).await.expect("compacts").expect("something");
     let all = OrphanRule { age: Duration::ZERO, with_metadata: false, dry_run: false };
-    let staged = &written.ranges[0].files;
+    let staged = &written.ranges[0].files.shared;
     assert_eq!(lake.remove_orphans(&all, staged, EPOCH).await.expect("looks"), Orphans::default(), "all is named");
 
     rest.plan(one_lost_answer());

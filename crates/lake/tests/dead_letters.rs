@@ -6,7 +6,7 @@ mod support;
 use std::sync::Arc;
 
 use uuid::Uuid;
-use watershed_lake::{CommitRequest, DeadLetters, Lake, LakeError, Rows, StagedRange};
+use watershed_lake::{CommitRequest, DeadLetters, Lake, LakeError, Rows, Staged, StagedRange};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
 use support::{lake, rows_in};
@@ -33,8 +33,8 @@ fn poison(seq: u64) -> Rows {
 
 /// Moves the watermark over a run of which no row is in the lake.
 async fn pass_over(lake: &Lake, from: u64, to: u64) {
-    let range = StagedRange { shard: SHARD, from_seq: Seq(from), to_seq: Seq(to), files: Vec::new() };
-    let request = CommitRequest { ranges: vec![range], replayed: Vec::new(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
+    let range = StagedRange { shard: SHARD, from_seq: Seq(from), to_seq: Seq(to), files: Staged::default() };
+    let request = CommitRequest { ranges: vec![range], replayed: Staged::default(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
     lake.commit(&request).await.expect("works");
 }
 

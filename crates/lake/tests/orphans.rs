@@ -20,7 +20,7 @@ const EPOCH: Epoch = Epoch(3);
 const ALL: OrphanRule = OrphanRule { age: Duration::ZERO, with_metadata: true, dry_run: false };
 
 fn staged(request: &watershed_lake::CommitRequest) -> Vec<StagedFile> {
-    request.ranges.iter().flat_map(|range| range.files.clone()).collect()
+    request.ranges.iter().flat_map(|range| range.files.all().cloned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

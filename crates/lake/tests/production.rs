@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 use watershed_lake::storage::Files;
-use watershed_lake::{CommitRequest, CompactionLimits, Lake, LakeError, Rows, StagedRange, rest};
+use watershed_lake::{CommitRequest, CompactionLimits, Lake, LakeError, Rows, Staged, StagedRange, rest};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use nemesis::{catalog_faults, storage_faults};
@@ -120,7 +120,7 @@ async fn written(lake: &Lake, rows: &Rows, epoch: Epoch) -> CommitRequest {
         match lake.write(rows, epoch).await {
             Ok(files) => {
                 let range = StagedRange { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, files };
-                return CommitRequest { ranges: vec![range], replayed: Vec::new(), epoch, commit_id: Uuid::now_v7() };
+                return CommitRequest { ranges: vec![range], replayed: Staged::default(), epoch, commit_id: Uuid::now_v7() };
             }
             Err(error) => assert!(error.is_retryable(), "{error}"),
         }

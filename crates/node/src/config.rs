@@ -212,6 +212,7 @@ impl Config {
         self.tenants()?;
         self.lake.catalog()?;
         self.lake.buckets()?;
+        self.lake.own_tables()?;
         self.lake.upkeep()?;
         Ok(self)
     }
@@ -296,6 +297,8 @@ mod tests {
         let environment = [set("lake_s3_path_style", "false"), set("lake_s3_requests", "9"), set("lake_s3_endpoint", "http://x")];
         let lake = Config::merge(Some(&path), environment, []).unwrap().lake;
         assert_eq!((lake.warehouse.as_str(), lake.s3.region.as_str()), ("s3://b/p", "eu"));
+        let listed = with(&[("lake_own_tables", "acme,big")], &[]).unwrap().lake.own_tables;
+        assert_eq!(listed, ["acme", "big"]);
         assert_eq!((lake.s3.path_style, lake.s3.requests, lake.s3.endpoint.as_str()), (false, 9, "http://x"));
         let unknown = with(&[("lake_s3_bukket", "x")], &[]).unwrap_err().to_string();
         assert!(unknown.contains("bukket"), "{unknown}");

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use tokio::time::Instant;
-use watershed_lake::{FileOfShard, Lake, Pinned, ShardRows};
+use watershed_lake::{FileOfView, Lake, ShardRows, View};
 use watershed_schema::{Column, Seq};
 
 use crate::{Engine, QueryError};
@@ -43,12 +43,12 @@ pub struct History {
     page: Option<Page>,
 }
 
-/// A snapshot and its files for what is wanted.
+/// Snapshots and their files for what is wanted.
 #[derive(Debug)]
 struct Held {
     since: Instant,
-    pinned: Pinned,
-    files: Vec<FileOfShard>,
+    pinned: View,
+    files: Vec<FileOfView>,
 }
 
 impl Engine {
@@ -77,14 +77,15 @@ impl Engine {
     /// [`QueryError`].
     pub async fn first_in_lake(&self, mut wanted: ShardRows) -> Result<Option<Seq>, QueryError> {
         let Some(lake) = self.lake.clone() else { return Ok(None) };
-        let pinned = lake.pin().await?;
+        let pinned = lake.view(&wanted.tenant).await?;
         wanted.to = within(&pinned, &wanted);
         let mut lowest = None;
         for file in pinned.files_of_shard(&wanted).await? {
-            if file.from >= wanted.to {
+            if file.of_shard.from >= wanted.to {
                 break;
             }
-            let mut rows = Reader { pinned: &pinned, any_of: &[] }.numbers(&file, &wanted)?;
+            let reader = Reader { pinned: &pinned.tables[file.table], any_of: &[] };
+            let mut rows = reader.numbers(&file.of_shard, &wanted)?;
             while let Some(batch) = rows.next().await {
                 if let Some(seq) = files::lowest(&batch.map_err(|error| QueryError::of(error, 0))?, &wanted)? {
                     (lowest, wanted.to) = (Some(seq), seq);
@@ -95,8 +96,8 @@ impl Engine {
     }
 }
 
-/// How far the snapshot goes.
-fn within(pinned: &Pinned, wanted: &ShardRows) -> Seq {
+/// How far the snapshots go.
+fn within(pinned: &View, wanted: &ShardRows) -> Seq {
     let watermark = pinned.watermark.get(&wanted.shard).copied().unwrap_or(Seq::FIRST);
     wanted.to.min(watermark).max(wanted.from)
 }
@@ -160,12 +161,12 @@ impl History {
         let room = self.rooms.take();
         let _turn = self.rooms.turn().await;
         let mut found = Gather::new(&self.wanted, room.kept_bytes());
-        let reader = Reader { pinned: &held.pinned, any_of: &self.any_of };
-        for file in held.files.iter().filter(|file| file.to > self.wanted.from) {
-            if found.ends_before(file.from)? {
+        for FileOfView { table, of_shard } in held.files.iter().filter(|file| file.of_shard.to > self.wanted.from) {
+            if found.ends_before(of_shard.from)? {
                 break;
             }
-            let mut rows = reader.events(file, found.wanted())?;
+            let reader = Reader { pinned: &held.pinned.tables[*table], any_of: &self.any_of };
+            let mut rows = reader.events(of_shard, found.wanted())?;
             while let Some(batch) = rows.next().await {
                 found.add(&batch.map_err(|error| QueryError::of(error, 0))?)?;
             }
@@ -177,7 +178,7 @@ impl History {
         if let Some(held) = self.held.as_ref().filter(|held| held.since.elapsed() < HELD_MAX) {
             return Ok(Arc::clone(held));
         }
-        let pinned = self.lake.pin().await?;
+        let pinned = self.lake.view(&self.wanted.tenant).await?;
         let files = pinned.files_of_shard(&self.wanted).await?;
         let held = Arc::new(Held { since: Instant::now(), pinned, files });
         self.held = Some(Arc::clone(&held));

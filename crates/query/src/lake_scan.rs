@@ -35,6 +35,26 @@ enum Whose {
     Mixed,
 }
 
+/// A scan of each of these snapshots, all in one; `None` when no file of any can hold a wanted row.
+pub(crate) async fn plan<'a>(
+    tables: &'a [Pinned],
+    scan: impl Fn(&'a Pinned) -> Scan<'a>,
+    (state, filters): (&dyn Session, &[Expr]),
+) -> Result<Option<Arc<dyn ExecutionPlan>>, QueryError> {
+    let mut parts = Vec::new();
+    for pinned in tables {
+        parts.extend(scan(pinned).plan(state, filters).await?);
+    }
+    union(parts)
+}
+
+fn union(mut parts: Vec<Arc<dyn ExecutionPlan>>) -> Result<Option<Arc<dyn ExecutionPlan>>, QueryError> {
+    if parts.len() < 2 {
+        return Ok(parts.pop());
+    }
+    UnionExec::try_new(parts).map(Some).map_err(|error| QueryError::of(error, 0))
+}
+
 /// A scan of a pinned snapshot.
 pub(crate) struct Scan<'a> {
     pub(crate) pinned: &'a Pinned,
@@ -46,7 +66,7 @@ pub(crate) struct Scan<'a> {
 
 impl Scan<'_> {
     /// `None` when no file can hold a wanted row.
-    pub(crate) async fn plan(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Arc<dyn ExecutionPlan>>, QueryError> {
+    async fn plan(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Arc<dyn ExecutionPlan>>, QueryError> {
         let files = self.pinned.files(&self.file_filter()).await?;
         self.plan_files(state, files, filters)
     }
@@ -72,11 +92,7 @@ impl Scan<'_> {
                 parts.push(planned.map_err(|error| QueryError::of(error, 0))?);
             }
         }
-        if parts.len() == 1 {
-            Ok(parts.pop())
-        } else {
-            UnionExec::try_new(parts).map(Some).map_err(|error| QueryError::of(error, 0))
-        }
+        union(parts)
     }
 
     fn part(

@@ -77,14 +77,14 @@ impl Engine {
     }
 
     async fn lake(&self, events: &Events, wanted: Wanted<'_>, found: &mut Found) -> Result<(), QueryError> {
-        let Some(pinned) = events.pinned.as_ref().filter(|pinned| pinned.snapshot_id.is_some()) else { return Ok(()) };
+        let Some(pinned) = events.pinned.as_ref().filter(|pinned| !pinned.is_empty()) else { return Ok(()) };
         let of = |error| QueryError::of(error, self.limits.memory_bytes);
         let filter = [col(wanted.column.name()).eq(lit(wanted.id))];
         let (predicates, schema) = (Predicates::of(&filter), schema_of(Column::ALL));
         let (tenant, progress) = (wanted.tenant, &events.progress);
-        let scan = lake_scan::Scan { pinned, tenant, predicates: &predicates, schema: &schema, progress };
+        let scan = |pinned| lake_scan::Scan { pinned, tenant, predicates: &predicates, schema: &schema, progress };
         let session = self.session_context().map_err(of)?;
-        let plan: Option<Arc<dyn ExecutionPlan>> = scan.plan(&session.state(), &filter).await?;
+        let plan: Option<Arc<dyn ExecutionPlan>> = lake_scan::plan(&pinned.tables, scan, (&session.state(), &filter)).await?;
         let Some(plan) = plan else { return Ok(()) };
         let mut rows = execute_stream(plan, session.task_ctx()).map_err(of)?;
         while let Some(batch) = rows.next().await {

@@ -9,7 +9,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
-use watershed_lake::{Lake, Pinned};
+use watershed_lake::{Lake, View};
 use watershed_schema::arrow::schema_of;
 use watershed_schema::{Column, Seq, TenantId};
 
@@ -27,14 +27,14 @@ pub(crate) struct Events {
     pub(crate) ranges: Vec<HotRange>,
     /// Where the hot tier stood when it was asked.
     pub(crate) tails: Vec<HotRange>,
-    pub(crate) pinned: Option<Pinned>,
+    pub(crate) pinned: Option<View>,
     /// What was read of it.
     pub(crate) progress: Progress,
     schema: SchemaRef,
 }
 
 impl Events {
-    /// Hot tails first, the snapshot after: what is archived in between is in both and cut off by the watermark.
+    /// Hot tails first, the snapshots after: what is archived in between is in both and cut off by the watermark.
     /// With a `trace`, only the shards that may hold it.
     pub(crate) async fn pin(
         tenant: &TenantId,
@@ -44,7 +44,7 @@ impl Events {
     ) -> Result<Self, QueryError> {
         let tails = hot.tails(tenant, trace).await?;
         let pinned = match lake {
-            Some(lake) => Some(lake.pin().await?),
+            Some(lake) => Some(lake.view(tenant).await?),
             None => None,
         };
         let watermark = |range: &HotRange| pinned.as_ref().and_then(|pinned| pinned.watermark.get(&range.shard).copied());
@@ -61,8 +61,8 @@ impl Events {
         })
     }
 
-    /// The lake of one snapshot, and nothing of the hot tier.
-    pub(crate) fn past(tenant: &TenantId, hot: &Arc<dyn HotTier>, pinned: Pinned) -> Self {
+    /// The lake of one moment, and nothing of the hot tier.
+    pub(crate) fn past(tenant: &TenantId, hot: &Arc<dyn HotTier>, pinned: View) -> Self {
         let (ranges, tails, progress) = (Vec::new(), Vec::new(), Progress::default());
         let (tenant, hot) = (tenant.clone(), Arc::clone(hot));
         Self { tenant, hot, ranges, tails, pinned: Some(pinned), progress, schema: full_schema() }
@@ -103,8 +103,11 @@ impl TableProvider for Events {
         let hot = hot_scan::plan(&self.hot, &self.tenant, &self.ranges, &predicates, (&schema, &self.progress))?;
         let Some(pinned) = &self.pinned else { return Ok(hot) };
         let (tenant, progress) = (&self.tenant, &self.progress);
-        let scan = lake_scan::Scan { pinned, tenant, predicates: &predicates, schema: &schema, progress };
-        match scan.plan(state, filters).await.map_err(|error| DataFusionError::External(Box::new(error)))? {
+        let scan = |pinned| lake_scan::Scan { pinned, tenant, predicates: &predicates, schema: &schema, progress };
+        match lake_scan::plan(&pinned.tables, scan, (state, filters))
+            .await
+            .map_err(|error| DataFusionError::External(Box::new(error)))?
+        {
             Some(lake) => UnionExec::try_new(vec![lake, hot]),
             None => Ok(hot),
         }

@@ -9,7 +9,7 @@ use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{ScalarValue, plan_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::Expr;
-use watershed_lake::{Moment, Pinned};
+use watershed_lake::{Moment, View};
 use watershed_schema::TenantId;
 
 use crate::HotTier;
@@ -25,8 +25,8 @@ const NANOS_OF_MILLI: i64 = 1_000_000;
 pub(crate) struct EventsAt {
     pub(crate) tenant: TenantId,
     pub(crate) hot: Arc<dyn HotTier>,
-    /// The newest snapshot, which knows the older ones.
-    pub(crate) pinned: Option<Pinned>,
+    /// The newest snapshots, which know the older ones.
+    pub(crate) pinned: Option<View>,
 }
 
 impl TableFunctionImpl for EventsAt {

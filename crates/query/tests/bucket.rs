@@ -14,7 +14,7 @@ use futures::TryStreamExt as _;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::storage::Files;
-use watershed_lake::{CommitRequest, Lake, Rows, StagedRange};
+use watershed_lake::{CommitRequest, Lake, Rows, Staged, StagedRange};
 use watershed_query::{Engine, Limits};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
@@ -52,7 +52,7 @@ async fn rows_of_a_bucket_are_found_by_sql() {
         to_seq: rows.to_seq,
         files: lake.write(&rows, Epoch(1)).await.expect("writes"),
     };
-    let request = CommitRequest { ranges: vec![range], replayed: Vec::new(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
+    let request = CommitRequest { ranges: vec![range], replayed: Staged::default(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
     lake.commit(&request).await.expect("commits");
     let limits = Limits { deadline: Duration::from_secs(60), memory_bytes: 256 << 20, rows_max: 1_000 };
     let engine = Engine::new(Arc::new(Nothing), Some(Arc::new(lake)), limits);

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
-use watershed_lake::{CommitRequest, Lake, Rows, StagedRange, storage};
+use watershed_lake::{CommitRequest, Lake, Rows, ShardRows, Staged, StagedRange, storage};
 use watershed_query::{Engine, ErrorKind, HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
 use watershed_schema::{BatchBuilder, Column, Epoch, EventBatch, Seq, ShardId, TenantId};
 
@@ -114,7 +114,7 @@ async fn archive(hot: &Hot, lake: &Lake, to: Seq) {
     let rows = Rows { shard: SHARD, from_seq: from, to_seq: to, blocks };
     let files = lake.write(&rows, Epoch(1)).await.expect("writes");
     let range = StagedRange { shard: SHARD, from_seq: from, to_seq: to, files };
-    let request = CommitRequest { ranges: vec![range], replayed: Vec::new(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
+    let request = CommitRequest { ranges: vec![range], replayed: Staged::default(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
     lake.commit(&request).await.expect("commits");
 }
 
@@ -300,6 +300,81 @@ async fn a_trace_is_whole_and_in_order() {
     let ids: Vec<_> = trace.iter().map(|event| event.id.clone().expect("an id")).collect();
     assert_eq!(ids, (0..100).filter(|n| n % 11 == 3).map(|n| format!("a-{n}")).collect::<Vec<_>>());
     assert_eq!(world.engine.session(&tenant("a"), "session-1").await.expect("reads").len(), 25);
+}
+
+/// What a tenant sees of the events `0..200` that were pushed for it: SQL, lookups and history tell each once.
+async fn expect_each_once(world: &World, owner: &str) {
+    let expected: Vec<String> = (0..200).map(|n| format!("{owner}-{n}")).collect();
+    assert_eq!(world.texts(owner, "SELECT id FROM events ORDER BY _seq").await, expected);
+    let trace = world.engine.trace(&tenant(owner), "trace-3").await.expect("reads");
+    assert_eq!(trace.len(), (0..200).filter(|n| n % 11 == 3).count());
+    let wanted = ShardRows { tenant: tenant(owner), shard: SHARD, from: Seq::FIRST, to: world.hot.tail(), from_us: None };
+    let mut history = world.engine.history(wanted.clone(), Vec::new()).await.expect("pins").expect("there is a lake");
+    let (mut in_lake, mut at) = (0, Seq::FIRST);
+    while let Some(step) = history.next().await.expect("reads") {
+        assert_eq!(step.from, at, "without a hole");
+        (in_lake, at) = (in_lake + step.blocks.iter().map(|(_, batch)| batch.len()).sum::<usize>(), step.to);
+    }
+    let tier = world.count(owner, "SELECT count(*) FROM events WHERE _tier = 'lake'").await;
+    assert_eq!(i64::try_from(in_lake).expect("small"), tier, "history tells what SQL reads of the lake");
+    assert_eq!(world.engine.first_in_lake(wanted).await.expect("reads").is_some(), tier > 0);
+}
+
+/// A world whose hot tier has 200 events of each of two tenants, and the same lake with a table of `a`'s own.
+async fn world_with_an_own_table() -> (World, Lake) {
+    let world = world(LIMITS).await;
+    for first in [0, 100] {
+        world.hot.push(batch("a", first..first + 100));
+        world.hot.push(batch("b", first..first + 100));
+    }
+    let listing = world.lake.clone().with_own_tables([tenant("a")]).await.expect("makes it");
+    (world, listing)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_with_a_table_of_its_own_has_the_same_seam() {
+    let _alone = fail::FailScenario::setup();
+    let (world, listing) = world_with_an_own_table().await;
+    // Listed, not listed, listed: the engine's lake lists nobody, it finds the table all the same.
+    let stages = [(&world.lake, 31), (&listing, 61), (&world.lake, 231), (&listing, 401)];
+    for (lake, to) in stages {
+        archive(&world.hot, lake, Seq(to)).await;
+        expect_each_once(&world, "a").await;
+        assert_eq!(world.count("b", "SELECT count(DISTINCT _seq) FROM events").await, 200);
+    }
+    expect_each_once(&world, "b").await;
+    let hot = "SELECT count(*) FROM events WHERE _tier = 'hot'";
+    assert_eq!((world.count("a", hot).await, world.count("b", hot).await), (0, 0));
+    assert_eq!(world.count("b", "SELECT count(*) FROM events WHERE ns = 'a' OR id LIKE 'a-%'").await, 0);
+    let own = listing.table("events_a").await.expect("there").pin().await.expect("pins").snapshot_id.expect("one");
+    let past = format!("SELECT count(*) FROM events_at({own})");
+    assert_eq!(world.count("a", &past).await, 200);
+    let refused = world.rows("b", &past).await.expect_err("it is another's").to_string();
+    assert!(refused.contains("no snapshot"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_stands_between_two_tables_is_seen_once() {
+    assert!(fail::has_failpoints(), "build with --features watershed-cli/failpoints");
+    let _alone = fail::FailScenario::setup();
+    let (world, listing) = world_with_an_own_table().await;
+    archive(&world.hot, &listing, Seq(121)).await;
+    fail::cfg("lake::between_tables", "return").expect("a fail point");
+    let (hot, lake) = (Arc::clone(&world.hot), listing.clone());
+    tokio::spawn(async move { archive(&hot, &lake, Seq(351)).await }).await.expect_err("ends between the tables");
+    fail::remove("lake::between_tables");
+    let lake = "SELECT count(*) FROM events WHERE _tier = 'lake'";
+    assert_eq!((world.count("a", lake).await, world.count("b", lake).await), (200, 20), "it does stand there");
+    for owner in ["a", "b"] {
+        expect_each_once(&world, owner).await;
+    }
+    // What was staged is committed again, then what came after it.
+    for to in [351, 401] {
+        archive(&world.hot, &listing, Seq(to)).await;
+    }
+    for owner in ["a", "b"] {
+        expect_each_once(&world, owner).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! The committer: staged ranges of all shards into one snapshot, then the word of it into the logs.
 
 use uuid::Uuid;
-use watershed_lake::{CommitRequest, Lake, StagedFile, StagedRange, Watermark};
+use watershed_lake::{CommitRequest, Lake, Staged, StagedRange, Watermark, steps};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use super::ArchiveError;
@@ -22,7 +22,7 @@ pub(super) async fn recover(shards: &[ShardHandle], lake: &Lake) -> Result<(), A
     Ok(())
 }
 
-/// Commits every staged range; nothing to do is no snapshot.
+/// Commits every staged range; nothing to do is no snapshot. It is one commit, unless a setting has changed in between.
 pub(super) async fn commit(shards: &[ShardHandle], lake: &Lake, epoch: Epoch) -> Result<(), ArchiveError> {
     let mut staged = Vec::new();
     for shard in shards {
@@ -35,8 +35,8 @@ pub(super) async fn commit(shards: &[ShardHandle], lake: &Lake, epoch: Epoch) ->
     let watermark = known(lake).await?;
     let is_new = |(shard, files): &(ShardId, StagedFiles)| files.to_seq > below(&watermark, *shard);
     let ranges: Vec<StagedRange> = staged.into_iter().filter(is_new).map(range).collect();
-    if !ranges.is_empty() {
-        let request = CommitRequest { ranges, replayed: Vec::new(), epoch, commit_id: Uuid::now_v7() };
+    for ranges in steps(ranges) {
+        let request = CommitRequest { ranges, replayed: Staged::default(), epoch, commit_id: Uuid::now_v7() };
         let snapshot = lake.commit(&request).await?.snapshot_id.unwrap_or_default();
         fail::fail_point!("archive::before_archived");
         tracing::debug!(snapshot, ranges = request.ranges.len(), "committed");
@@ -67,10 +67,6 @@ fn below(watermark: &Watermark, shard: ShardId) -> Seq {
 }
 
 fn range((shard, staged): (ShardId, StagedFiles)) -> StagedRange {
-    StagedRange {
-        shard,
-        from_seq: staged.from_seq,
-        to_seq: staged.to_seq,
-        files: staged.files.iter().cloned().map(StagedFile).collect(),
-    }
+    let StagedFiles { from_seq, to_seq, files } = staged;
+    StagedRange { shard, from_seq, to_seq, files: files.as_ref().clone() }
 }

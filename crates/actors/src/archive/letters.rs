@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use watershed_lake::{DeadLetters, LakeError, Rows};
+use watershed_lake::{DeadLetters, LakeError, Rows, Staged};
 use watershed_schema::proto::{DeadLetter, PeerDoomed, PeerLetters, PeerRun, Replayed, UpkeepStep};
 use watershed_schema::{Column, Row, Seq, ShardId, Value};
 
@@ -15,7 +15,7 @@ const LETTERS_MAX: usize = 100;
 
 impl Archiver {
     /// Counts a refusal of a run. After the last attempt its bad rows are put aside: the files of the good ones.
-    pub(super) async fn refused(&mut self, rows: Rows, error: LakeError) -> Result<Vec<String>, ArchiveError> {
+    pub(super) async fn refused(&mut self, rows: Rows, error: LakeError) -> Result<Staged, ArchiveError> {
         let before = self.refused.get(&rows.shard).filter(|(at, _)| *at == rows.from_seq).map_or(0, |(_, attempts)| *attempts);
         let attempts = before + 1;
         self.refused.insert(rows.shard, (rows.from_seq, attempts));
@@ -26,7 +26,7 @@ impl Archiver {
         let letter = self.letters.put(&bad, &error.to_string(), attempts, now_us())?;
         metrics::counter!("watershed_dead_letters_total").increment(1);
         tracing::error!(letter = letter.name, rows = letter.rows, %error, "the lake refuses these rows: kept as a dead letter");
-        if good.is_empty() { Ok(Vec::new()) } else { stage::write(&self.lake, good, self.epoch()).await }
+        stage::write(&self.lake, good, self.epoch()).await
     }
 
     /// Writes letters into the lake after all; what is refused again stays.

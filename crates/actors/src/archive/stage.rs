@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use watershed_hot::ScanRequest;
-use watershed_lake::{Lake, Rows};
+use watershed_lake::{Lake, Rows, Staged};
 use watershed_schema::{Epoch, Seq};
 
 use super::{ArchiveError, Archiver, Due};
@@ -59,9 +59,8 @@ async fn collect(here: &Replica, from_seq: Seq, end: Seq, due: Due) -> Result<Ro
 }
 
 /// Columns and Parquet are CPU work that no acknowledgement waits for.
-pub(super) async fn write(lake: &Arc<Lake>, rows: Rows, epoch: Epoch) -> Result<Vec<String>, ArchiveError> {
+pub(super) async fn write(lake: &Arc<Lake>, rows: Rows, epoch: Epoch) -> Result<Staged, ArchiveError> {
     let (lake, runtime) = (Arc::clone(lake), tokio::runtime::Handle::current());
     let files = background::run("archive", move || runtime.block_on(lake.write(&rows, epoch))).await;
-    let files = files.map_err(ArchiveError::Thread)??;
-    Ok(files.into_iter().map(|file| file.0).collect())
+    Ok(files.map_err(ArchiveError::Thread)??)
 }

@@ -9,6 +9,7 @@ use prost::Message as _;
 use tokio::sync::watch;
 use watershed_cluster::GroupError;
 use watershed_hot::ScanRequest;
+use watershed_lake::{Staged, StagedFile};
 use watershed_schema::proto::peer_refusal::Reason;
 use watershed_schema::proto::{BatchHeader, PeerAnswer, PeerAppend, PeerPage, PeerPropose, PeerTail};
 use watershed_schema::{EntryKind, EventBatch, NodeId, Positions, Seq, ShardId, proto};
@@ -37,7 +38,7 @@ pub(crate) struct StagedFiles {
     pub(crate) from_seq: Seq,
     pub(crate) to_seq: Seq,
     /// In the lake's own form, tens of kilobytes each. Shared: every mark of the past holds what was staged then.
-    pub(crate) files: Arc<[String]>,
+    pub(crate) files: Arc<Staged>,
 }
 
 /// A committed append.
@@ -311,11 +312,20 @@ pub(crate) async fn propose(route: &Route, kind: EntryKind, payload: Bytes) -> R
 
 impl StagedFiles {
     pub(crate) fn to_proto(&self) -> proto::Staged {
-        proto::Staged { from_seq_inclusive: self.from_seq.0, to_seq_exclusive: self.to_seq.0, files: self.files.to_vec() }
+        let text = |files: &[StagedFile]| files.iter().map(|file| file.0.clone()).collect();
+        let own = |(tenant, files): (&String, &Vec<StagedFile>)| proto::StagedOwn { tenant: tenant.clone(), files: text(files) };
+        proto::Staged {
+            from_seq_inclusive: self.from_seq.0,
+            to_seq_exclusive: self.to_seq.0,
+            files: text(&self.files.shared),
+            own: self.files.own.iter().map(own).collect(),
+        }
     }
 
     pub(crate) fn from_proto(staged: &proto::Staged) -> Self {
-        let files = staged.files.as_slice().into();
+        let files = |texts: &[String]| texts.iter().cloned().map(StagedFile).collect();
+        let own = staged.own.iter().map(|own| (own.tenant.clone(), files(&own.files))).collect();
+        let files = Arc::new(Staged { shared: files(&staged.files), own });
         Self { from_seq: Seq(staged.from_seq_inclusive), to_seq: Seq(staged.to_seq_exclusive), files }
     }
 }

@@ -14,7 +14,7 @@ use super::live;
 use super::replace::Next;
 use super::updates::Updates;
 use crate::table::fence;
-use crate::{Lake, LakeError, waits};
+use crate::{EventTable, LakeError, waits};
 
 /// What has become of it.
 enum State {
@@ -23,7 +23,7 @@ enum State {
     Pending,
 }
 
-impl Lake {
+impl EventTable {
     /// Makes the snapshot the newest.
     pub(crate) async fn publish(
         &self,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use iceberg::Catalog;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
-use watershed_lake::{CommitRequest, FileFilter, Lake, Rows, StagedRange, storage};
+use watershed_lake::{CommitRequest, FileFilter, Lake, Rows, Staged, StagedRange, storage};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
 /// Two hours and a bit after 1970.
@@ -25,14 +25,19 @@ pub(crate) async fn lake(dir: &Path) -> Lake {
 }
 
 /// `[from, to)` of a shard, all of one kind and time.
-pub(crate) fn rows(shard: ShardId, (from, to): (u64, u64), kind: &str) -> Rows {
-    let mut batch = BatchBuilder::new(TenantId::default(), 0);
+pub(crate) fn rows(shard: ShardId, range: (u64, u64), kind: &str) -> Rows {
+    rows_of("default", shard, range, kind)
+}
+
+/// The same of a tenant.
+pub(crate) fn rows_of(tenant: &str, shard: ShardId, (from, to): (u64, u64), kind: &str) -> Rows {
+    let mut batch = BatchBuilder::new(TenantId::new(tenant).expect("a tenant"), 0);
     for seq in from..to {
         batch.row(None, |event| {
             event.str(Column::Id, &format!("id-{seq}"));
             event.str(Column::EventType, kind);
             event.str(Column::EventName, "x");
-            event.str(Column::Ns, "default");
+            event.str(Column::Ns, tenant);
             event.int(Column::Timestamp, AT_US);
         });
     }
@@ -44,7 +49,7 @@ pub(crate) fn rows(shard: ShardId, (from, to): (u64, u64), kind: &str) -> Rows {
 pub(crate) async fn request(lake: &Lake, rows: &Rows, epoch: Epoch) -> CommitRequest {
     let files = lake.write(rows, epoch).await.expect("writes");
     let range = StagedRange { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, files };
-    CommitRequest { ranges: vec![range], replayed: Vec::new(), epoch, commit_id: Uuid::now_v7() }
+    CommitRequest { ranges: vec![range], replayed: Staged::default(), epoch, commit_id: Uuid::now_v7() }
 }
 
 pub(crate) async fn rows_in(lake: &Lake) -> u64 {

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use watershed_lake::rest::{self, Login};
 use watershed_lake::storage::{Keys, S3};
-use watershed_lake::{CACHE_BYTES_DEFAULT, Partitioning, Secret, UnknownPartitioning};
+use watershed_lake::{CACHE_BYTES_DEFAULT, Partitioning, Secret, UnknownPartitioning, table_name};
+use watershed_schema::TenantId;
 
 use super::{Bytes, ConfigError, Span, range};
 
@@ -77,6 +78,8 @@ pub struct LakeConfig {
     pub tenant_retention: BTreeMap<String, Span>,
     /// What one partition holds: `hour`, `day` or `month` of `timestamp`. Another word than before holds for new files.
     pub partition: String,
+    /// Tenants whose rows go to a table of their own, `events_<tenant>`, from now on. Those of others go to `events`.
+    pub own_tables: Vec<String>,
     /// Memory for metadata, footers and bloom filters of files that were read; 0 keeps none.
     pub cache: Bytes,
     /// S3 and what speaks like it.
@@ -155,6 +158,7 @@ impl Default for LakeConfig {
             retention_interval: Span::from_secs(DAY_S),
             upkeep_deadline: Span::from_secs(60),
             partition: Partitioning::default().word().to_owned(),
+            own_tables: Vec::new(),
             cache: Bytes(CACHE_BYTES_DEFAULT),
             s3: S3Config::default(),
         }
@@ -212,6 +216,16 @@ impl LakeConfig {
     /// How the table is partitioned.
     pub(crate) fn partitioning(&self) -> Result<Partitioning, ConfigError> {
         self.partition.parse().or_else(|unknown: UnknownPartitioning| range("lake.partition", &unknown.to_string()))
+    }
+
+    /// Tenants with a table of their own.
+    pub(crate) fn own_tables(&self) -> Result<Vec<TenantId>, ConfigError> {
+        let tenant = |name: &String| {
+            let tenant = TenantId::new(name).or_else(|error| range("lake.own_tables", &format!("{name:?}: {error}")))?;
+            table_name(&tenant).or_else(|error| range("lake.own_tables", &error.to_string()))?;
+            Ok(tenant)
+        };
+        self.own_tables.iter().map(tenant).collect()
     }
 
     /// How buckets are reached.
@@ -378,7 +392,8 @@ mod tests {
     fn refusal(text: &str) -> String {
         let config = parsed(text);
         let whole = config.catalog().map(drop).and_then(|()| config.buckets().map(drop));
-        whole.and_then(|()| config.partitioning().map(drop)).unwrap_err().to_string()
+        let whole = whole.and_then(|()| config.partitioning().map(drop));
+        whole.and_then(|()| config.own_tables().map(drop)).unwrap_err().to_string()
     }
 
     #[test]
@@ -424,6 +439,8 @@ mod tests {
             ("catalog = \"rest\"\nuri = \"https://x\"\ntoken_file = \"/nowhere\"", "lake.token_file"),
             ("token = \"t\"\ntoken_file = \"/nowhere\"", "lake.token_file"),
             ("partition = \"week\"", "lake.partition"),
+            ("own_tables = [\"acme\", \"a b\"]", "lake.own_tables: \"a b\""),
+            ("own_tables = [\"%\"]", "lake.own_tables"),
             ("[s3]\naccess_key_id = \"a\"", "lake.s3.secret_access_key"),
             ("[s3]\nrequests = 0", "lake.s3.requests"),
             ("[s3]\nretry_timeout = \"10m\"", "lake.s3.retry_timeout"),

@@ -24,7 +24,7 @@ pub(super) async fn open(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
             Lake::open_by(Arc::clone(&catalog) as _, by).await?.with_updates(updates_of(catalog))
         }
     };
-    let lake = lake.with_files(files);
+    let lake = lake.with_files(files).with_own_tables(config.lake.own_tables()?).await?;
     lake.partition_by(by).await?;
     Ok(Some(Arc::new(lake)))
 }

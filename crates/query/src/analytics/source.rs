@@ -37,7 +37,7 @@ impl Source {
         events.progress.begin();
         let of = |error| QueryError::of(error, engine.limits.memory_bytes);
         let session = engine.session_context().map_err(of)?;
-        let has_lake = events.pinned.as_ref().is_some_and(|pinned| pinned.snapshot_id.is_some());
+        let has_lake = events.pinned.as_ref().is_some_and(|pinned| !pinned.is_empty());
         let tiers = match (events.ranges.is_empty(), has_lake) {
             (false, true) => Tiers::Both,
             (true, true) => Tiers::Lake,

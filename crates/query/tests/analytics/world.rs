@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt as _;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
-use watershed_lake::{CommitRequest, Lake, Rows, StagedRange, storage};
+use watershed_lake::{CommitRequest, Lake, Rows, Staged, StagedRange, storage};
 use watershed_query::{Engine, HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
 use watershed_schema::{BatchBuilder, Column, Epoch, EventBatch, Seq, ShardId, TenantId};
 
@@ -134,7 +134,7 @@ impl World {
                 ranges.push(StagedRange { shard, from_seq, to_seq, files });
             }
         }
-        let request = CommitRequest { ranges, replayed: Vec::new(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
+        let request = CommitRequest { ranges, replayed: Staged::default(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
         self.lake.commit(&request).await.expect("commits");
     }
 

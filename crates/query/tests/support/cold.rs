@@ -11,7 +11,7 @@ use futures::TryStreamExt as _;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::storage::Files;
-use watershed_lake::{CommitRequest, Lake, Rows, StagedRange, updates_by};
+use watershed_lake::{CommitRequest, Lake, Rows, Staged, StagedRange, updates_by};
 use watershed_query::{Engine, Limits};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
@@ -99,7 +99,7 @@ impl Cold {
     }
 
     pub(crate) async fn commit(&self, ranges: Vec<StagedRange>) {
-        let request = CommitRequest { ranges, replayed: Vec::new(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
+        let request = CommitRequest { ranges, replayed: Staged::default(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
         self.lake.commit(&request).await.expect("commits");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
-use watershed_lake::{Doomed, Lake, LakeError, OrphanRule, StagedFile};
+use watershed_lake::{Doomed, Lake, LakeError, OrphanRule};
 use watershed_schema::Epoch;
 use watershed_schema::proto::UpkeepStep;
 
@@ -166,7 +166,7 @@ impl Work {
         let mut staged = Vec::new();
         for shard in &self.shards {
             let (_, ranges) = shard.staged().await?;
-            staged.extend(ranges.into_iter().flat_map(|range| range.files.to_vec()).map(StagedFile));
+            staged.extend(ranges.iter().flat_map(|range| range.files.all().cloned()));
         }
         let rule = OrphanRule { dry_run, ..self.upkeep.orphans };
         let found = self.lake.remove_orphans(&rule, &staged, self.epoch).await?;
