@@ -10,11 +10,18 @@ use crate::services::lake_service_client::LakeServiceClient;
 #[derive(Clone, Debug)]
 pub struct LakeReader {
     service: LakeServiceClient<Service>,
+    table: String,
 }
 
 impl LakeReader {
     pub(crate) fn new(service: LakeServiceClient<Service>) -> Self {
-        Self { service: service.max_decoding_message_size(ANSWER_BYTES_MAX) }
+        Self { service: service.max_decoding_message_size(ANSWER_BYTES_MAX), table: String::new() }
+    }
+
+    /// The same for a tenant's own table, as `events_acme`; empty: the one that all others share.
+    #[must_use]
+    pub fn table(self, name: &str) -> Self {
+        Self { table: name.to_owned(), ..self }
     }
 
     /// Snapshots that are not expired, newest first.
@@ -22,7 +29,8 @@ impl LakeReader {
     /// # Errors
     /// [`Error::Status`].
     pub async fn snapshots(&self) -> Result<Vec<proto::LakeSnapshot>, Error> {
-        Ok(self.service.clone().list_snapshots(proto::ListSnapshotsRequest {}).await?.into_inner().snapshots)
+        let request = proto::ListSnapshotsRequest { table: self.table.clone() };
+        Ok(self.service.clone().list_snapshots(request).await?.into_inner().snapshots)
     }
 
     /// Files of a snapshot (0: the newest) whose partition begins like this; at most `limit` of them (0: 1 000).
@@ -30,16 +38,18 @@ impl LakeReader {
     /// # Errors
     /// [`Error::Status`].
     pub async fn files(&self, snapshot_id: i64, partition_prefix: &str, limit: u32) -> Result<proto::ListFilesResponse, Error> {
-        let request = proto::ListFilesRequest { snapshot_id, partition_prefix: partition_prefix.to_owned(), limit };
+        let (partition_prefix, table) = (partition_prefix.to_owned(), self.table.clone());
+        let request = proto::ListFilesRequest { snapshot_id, partition_prefix, limit, table };
         Ok(self.service.clone().list_files(request).await?.into_inner())
     }
 
-    /// What each partition of a snapshot (0: the newest) holds.
+    /// What each partition of a snapshot (0: the newest) holds, and which tables there are.
     ///
     /// # Errors
     /// [`Error::Status`].
-    pub async fn partitions(&self, snapshot_id: i64) -> Result<Vec<proto::LakePartition>, Error> {
-        Ok(self.service.clone().describe_lake(proto::DescribeLakeRequest { snapshot_id }).await?.into_inner().partitions)
+    pub async fn partitions(&self, snapshot_id: i64) -> Result<proto::DescribeLakeResponse, Error> {
+        let request = proto::DescribeLakeRequest { snapshot_id, table: self.table.clone() };
+        Ok(self.service.clone().describe_lake(request).await?.into_inner())
     }
 }
 

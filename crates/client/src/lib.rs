@@ -39,8 +39,8 @@ pub use watershed_schema::proto::{
     Progress, RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,
 };
 pub use watershed_schema::proto::{
-    DeadLetter, DescribeClusterResponse, Event, Filter, GapReason, LakeFile, LakePartition, LakeRange, LakeSnapshot,
-    ListFilesResponse, NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse, UpkeepStep,
+    DeadLetter, DescribeClusterResponse, DescribeLakeResponse, Event, Filter, GapReason, LakeFile, LakePartition, LakeRange,
+    LakeSnapshot, ListFilesResponse, NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse, UpkeepStep,
 };
 
 /// Stubs of the services of `proto/`; the servers are there for tests and for whoever wants to stand in for us.

@@ -12,6 +12,7 @@ use crate::out::{self, Failure};
 
 pub(crate) const EXAMPLES: &str = "Examples:
   watershed lake stats
+  watershed lake stats --table events_acme
   watershed lake snapshots --json
   watershed lake files --partition hour=2026-11-26
   watershed lake dead-letters list

@@ -49,9 +49,9 @@ impl LakeService for Keeper {
 
     async fn list_snapshots(
         &self,
-        _: Request<proto::ListSnapshotsRequest>,
+        request: Request<proto::ListSnapshotsRequest>,
     ) -> Result<Response<proto::ListSnapshotsResponse>, Status> {
-        Ok(Response::new(contents::snapshots(self.1.as_deref()).await?))
+        Ok(Response::new(contents::snapshots(self.1.as_deref(), &request.into_inner()).await?))
     }
 
     async fn list_files(&self, request: Request<proto::ListFilesRequest>) -> Result<Response<proto::ListFilesResponse>, Status> {

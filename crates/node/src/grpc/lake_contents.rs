@@ -10,8 +10,12 @@ const FILES_DEFAULT: u32 = 1_000;
 /// Some 200 bytes each.
 const FILES_MAX: u32 = 100_000;
 
-pub(super) async fn snapshots(lake: Option<&Lake>) -> Result<proto::ListSnapshotsResponse, Status> {
-    let snapshots = there(lake)?.snapshots().await.map_err(refused)?;
+pub(super) async fn snapshots(
+    lake: Option<&Lake>,
+    request: &proto::ListSnapshotsRequest,
+) -> Result<proto::ListSnapshotsResponse, Status> {
+    let table = there(lake)?.table(&request.table).await.map_err(refused)?;
+    let snapshots = table.snapshots().await.map_err(refused)?;
     Ok(proto::ListSnapshotsResponse { snapshots: snapshots.into_iter().map(snapshot).collect() })
 }
 
@@ -21,7 +25,7 @@ pub(super) async fn files(lake: Option<&Lake>, request: proto::ListFilesRequest)
         limit if limit <= FILES_MAX => limit,
         limit => return Err(Refusal::Invalid(format!("limit: {limit} is more than {FILES_MAX}")).into()),
     };
-    let pinned = pinned(lake, request.snapshot_id).await?;
+    let pinned = pinned(there(lake)?, (&request.table, request.snapshot_id)).await?;
     let files = pinned.contents(&request.partition_prefix).await.map_err(refused)?;
     let (snapshot_id, files_total) = (pinned.snapshot_id.unwrap_or_default(), files.len() as u64);
     let files = files.into_iter().take(usize::try_from(limit).unwrap_or(usize::MAX)).map(file).collect();
@@ -32,24 +36,26 @@ pub(super) async fn partitions(
     lake: Option<&Lake>,
     request: &proto::DescribeLakeRequest,
 ) -> Result<proto::DescribeLakeResponse, Status> {
-    let pinned = pinned(lake, request.snapshot_id).await?;
+    let lake = there(lake)?;
+    let pinned = pinned(lake, (&request.table, request.snapshot_id)).await?;
     let files = pinned.contents("").await.map_err(refused)?;
     let partitions = watershed_lake::partitions(&files).into_iter().map(partition).collect();
-    Ok(proto::DescribeLakeResponse { snapshot_id: pinned.snapshot_id.unwrap_or_default(), partitions })
+    let tables = lake.tables().await.map_err(refused)?.iter().map(|table| table.name().to_owned()).collect();
+    Ok(proto::DescribeLakeResponse { snapshot_id: pinned.snapshot_id.unwrap_or_default(), partitions, tables })
 }
 
 fn there(lake: Option<&Lake>) -> Result<&Lake, Status> {
     lake.ok_or_else(|| Status::failed_precondition("this node has no lake: lake.catalog is none"))
 }
 
-async fn pinned(lake: Option<&Lake>, snapshot_id: i64) -> Result<Pinned, Status> {
-    let newest = there(lake)?.pin().await.map_err(refused)?;
+async fn pinned(lake: &Lake, (table, snapshot_id): (&str, i64)) -> Result<Pinned, Status> {
+    let newest = lake.table(table).await.map_err(refused)?.pin().await.map_err(refused)?;
     if snapshot_id == 0 { Ok(newest) } else { newest.at(Moment::Snapshot(snapshot_id)).map_err(refused) }
 }
 
 fn refused(error: LakeError) -> Status {
     match error {
-        LakeError::NoSnapshot { .. } => Status::not_found(error.to_string()),
+        LakeError::NoSnapshot { .. } | LakeError::UnknownTable { .. } => Status::not_found(error.to_string()),
         _ => Refusal::Unavailable(error.to_string()).into(),
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, SecondsFormat};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use watershed_client::{LakeFile, LakePartition, LakeRange, LakeSnapshot, ListFilesResponse};
+use watershed_client::{DescribeLakeResponse, LakeFile, LakePartition, LakeRange, LakeReader, LakeSnapshot, ListFilesResponse};
 
 use crate::Target;
 use crate::out::{self, Failure};
@@ -14,9 +14,18 @@ use crate::out::{self, Failure};
 pub(super) struct Shown {
     #[command(flatten)]
     target: Target,
+    /// A tenant's own table, as `events_acme`; without it the one that all others share.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    table: String,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+impl Shown {
+    async fn lake(&self) -> Result<LakeReader, Failure> {
+        Ok(self.target.connect().await?.lake().table(&self.table))
+    }
 }
 
 #[derive(Subcommand)]
@@ -53,16 +62,16 @@ pub(super) enum Contents {
 pub(super) async fn run(what: Contents) -> Result<(), Failure> {
     let text = match what {
         Contents::Snapshots { shown } => {
-            let snapshots = shown.target.connect().await?.lake().snapshots().await?;
+            let snapshots = shown.lake().await?.snapshots().await?;
             if shown.json { json_lines(&snapshots_json(&snapshots)) } else { snapshots_table(&snapshots) }
         }
         Contents::Files { shown, snapshot, partition, limit } => {
-            let files = shown.target.connect().await?.lake().files(snapshot, &partition, limit).await?;
+            let files = shown.lake().await?.files(snapshot, &partition, limit).await?;
             if shown.json { json_lines(&files_json(&files)) } else { files_table(&files) }
         }
         Contents::Stats { shown, snapshot } => {
-            let partitions = shown.target.connect().await?.lake().partitions(snapshot).await?;
-            if shown.json { json_lines(&stats_json(&partitions)) } else { stats_table(&partitions) }
+            let DescribeLakeResponse { partitions, tables, .. } = shown.lake().await?.partitions(snapshot).await?;
+            if shown.json { json_lines(&stats_json(&partitions, &tables)) } else { stats_table(&partitions, &tables) }
         }
     };
     Ok(out::data(&text)?)
@@ -173,8 +182,11 @@ fn row_bytes(one: &LakePartition) -> Option<f64> {
     (one.rows > 0).then(|| one.bytes as f64 / one.rows as f64)
 }
 
-fn stats_table(partitions: &[LakePartition]) -> String {
+fn stats_table(partitions: &[LakePartition], tables: &[String]) -> String {
     let mut text = String::new();
+    if tables.len() > 1 {
+        line(&mut text, format_args!("tables (--table): {}", tables.join(", ")));
+    }
     line(
         &mut text,
         format_args!(
@@ -190,7 +202,7 @@ fn stats_table(partitions: &[LakePartition]) -> String {
     text
 }
 
-fn stats_json(partitions: &[LakePartition]) -> Value {
+fn stats_json(partitions: &[LakePartition], tables: &[String]) -> Value {
     let one = |one: &LakePartition| {
         json!({
             "partition": one.partition, "files": one.files, "rows": one.rows, "bytes": one.bytes,
@@ -198,7 +210,7 @@ fn stats_json(partitions: &[LakePartition]) -> Value {
         })
     };
     let all: Value = partitions.iter().map(one).collect();
-    json!({ "partitions": all, "total": one(&total(partitions)) })
+    json!({ "tables": tables, "partitions": all, "total": one(&total(partitions)) })
 }
 
 #[cfg(test)]
@@ -218,12 +230,14 @@ mod tests {
 
     #[test]
     fn stats_are_summed_up() {
-        let text = stats_table(&partitions());
+        let text = stats_table(&partitions(), &["events".to_owned()]);
         let words = |row: usize| text.lines().nth(row).unwrap().split_whitespace().collect::<Vec<_>>();
         assert_eq!(words(1), ["hour=2026-11-26-13/event_type=log", "2", "10", "600", "60.0", "0"]);
         assert_eq!(words(3), ["all", "4", "15", "1200", "80.0", "0"]);
-        assert_eq!(stats_json(&partitions())["total"]["bytes_per_row"], 80.0);
-        assert_eq!(stats_json(&[])["total"]["bytes_per_row"], Value::Null);
+        assert_eq!(stats_json(&partitions(), &[])["total"]["bytes_per_row"], 80.0);
+        assert_eq!(stats_json(&[], &[])["total"]["bytes_per_row"], Value::Null);
+        let several = stats_table(&partitions(), &["events".to_owned(), "events_acme".to_owned()]);
+        assert!(several.starts_with("tables (--table): events, events_acme\n"), "{several}");
     }
 
     #[test]
