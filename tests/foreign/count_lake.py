@@ -9,15 +9,23 @@ import sys
 import pyarrow.compute as pc
 from pyiceberg.catalog import load_catalog
 
-table = load_catalog("watershed", **json.loads(sys.argv[1])).load_table("watershed.events")
+catalog = load_catalog("watershed", **json.loads(sys.argv[1]))
+table = catalog.load_table("watershed.events")
 rows = table.scan(selected_fields=("id", "ns", "span_id", "_shard", "_seq", "batch_id", "schema_version")).to_arrow()
+
+
+def spans(name):
+    of_table = catalog.load_table(name).scan(selected_fields=("ns", "span_id", "_shard", "_seq")).to_arrow()
+    return list(zip(*(of_table[column].to_pylist() for column in ("ns", "span_id", "_shard", "_seq"))))
+
+
 places = list(zip(rows["_shard"].to_pylist(), rows["_seq"].to_pylist()))
 print(json.dumps({
     "rows": rows.num_rows,
     "ids": pc.count_distinct(rows["id"]).as_py(),
     "places": len(set(places)),
-    # Who wants to know each row: whose, which, where.
-    "spans": list(zip(*(rows[name].to_pylist() for name in ("ns", "span_id", "_shard", "_seq")))),
+    # Who wants to know each row, of tenants' own tables, too: by table whose, which, where.
+    "spans": {name[-1]: spans(name) for name in catalog.list_tables("watershed")},
     "placed": sum(1 for shard, seq in places if shard is not None and seq is not None),
     "fields": {field.name: field.field_id for field in table.schema().fields},
     "partitions": [f"{field.transform}({table.schema().find_column_name(field.source_id)})" for field in table.spec().fields],

@@ -1,5 +1,5 @@
 //! A node archives and keeps its lake in shape while its S3 server and its REST catalog refuse, cut, delay and do what they
-//! say they did not. The set checker of `chaos` finds nothing lost and nothing twice: in SQL meanwhile and afterwards, and in
+//! say they did not. One of its tenants has a table of its own. The set checker of `chaos` finds nothing lost and nothing twice: in SQL meanwhile and afterwards, and in
 //! PyIceberg.
 //!
 //! Longer, by another seed: `WATERSHED_FAULTS="11 2000 600" cargo nextest run -E 'binary(lake_faults)'`: seed, faults, seconds.
@@ -103,6 +103,7 @@ fn metric(server: &Server, name: &str) -> f64 {
 async fn nothing_is_lost_or_doubled_while_storage_and_catalog_go_wrong() {
     let (plan, world, dir) = (Plan::read(), World::start().await, tempfile::tempdir().expect("a folder"));
     let upkeep = [
+        ("WATERSHED_LAKE_OWN_TABLES", "acme"),
         ("WATERSHED_LAKE_COMPACTION_INTERVAL", "1s"),
         ("WATERSHED_LAKE_SNAPSHOT_RETENTION", "5s"),
         ("WATERSHED_LAKE_SNAPSHOTS_KEPT", "3"),

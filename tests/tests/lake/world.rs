@@ -71,12 +71,16 @@ impl World {
         named("s3", &self.s3).chain(named("rest", &self.rest)).collect()
     }
 
-    /// What PyIceberg, which does not go through the proxies, finds of each tenant.
+    /// What PyIceberg, which does not go through the proxies, finds of each tenant; whose table a row is in is checked.
     pub(crate) fn in_iceberg(&self) -> Vec<Read> {
         let seen = pyiceberg(json!({"type": "rest", "uri": format!("http://{}", self.rustberg.address)}), Some(&self.moto));
         let mut rows: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-        for span in seen["spans"].as_array().expect("rows") {
+        let tables = seen["spans"].as_object().expect("tables");
+        let all = tables.iter().flat_map(|(table, spans)| spans.as_array().expect("rows").iter().map(move |span| (table, span)));
+        for (table, span) in all {
             let (tenant, row) = row(span);
+            let is_own = tables.contains_key(&format!("events_{tenant}"));
+            assert_eq!(*table, if is_own { format!("events_{tenant}") } else { "events".to_owned() }, "{tenant}'s {row:?}");
             rows.entry(tenant).or_default().push(row);
         }
         let read = |(tenant, rows)| Read { reader: "PyIceberg".to_owned(), tenant, moment: Moment::Final, rows };

@@ -28,7 +28,8 @@ pub(crate) fn storage_faults(mut state: u64, request_max: Duration) -> impl FnMu
 pub(crate) fn catalog_faults(mut state: u64, request_max: Duration) -> impl FnMut(&Asked) -> Option<Fault> + Send {
     let mut storm = 0;
     move |asked| {
-        let is_commit = asked.method == "POST" && asked.path.ends_with("/tables/events");
+        let is_commit =
+            asked.method == "POST" && asked.path.rsplit_once("/tables/").is_some_and(|(_, name)| name.starts_with("events"));
         if is_commit && storm > 0 {
             storm -= 1;
             return Some(Fault::Refused(409));
