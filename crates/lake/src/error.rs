@@ -108,6 +108,11 @@ impl LakeError {
         matches!(self, Self::Iceberg(_))
     }
 
+    /// Whether the catalog has no such table.
+    pub(crate) fn is_no_table(&self) -> bool {
+        matches!(self, Self::Iceberg(error) if error.kind() == ErrorKind::TableNotFound)
+    }
+
     /// Whether a question may be answered when it is asked again at once.
     pub(crate) fn is_passing(&self) -> bool {
         matches!(self, Self::Iceberg(error) if error.kind() == ErrorKind::Unexpected)

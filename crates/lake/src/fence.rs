@@ -35,13 +35,13 @@ impl Lake {
     pub(crate) async fn fence_all(&self, shared: &Table, epoch: Epoch) -> Result<bool, LakeError> {
         fence(shared, epoch)?;
         let own = self.shared.own_tables(shared)?;
-        let is_new = |table: &&EventTable| !self.fenced.lock().unwrap_or_else(PoisonError::into_inner).holds(epoch, table.name());
-        if own.iter().filter(is_new).count() == 0 {
+        let is_new = |table: &EventTable| !self.fenced.lock().unwrap_or_else(PoisonError::into_inner).holds(epoch, table.name());
+        if !own.iter().any(is_new) {
             return Ok(false);
         }
         // The shared one first: an older committer that is between the tables cannot come to its end.
         for table in [&self.shared].into_iter().chain(&own) {
-            if is_new(&table) {
+            if is_new(table) {
                 table.hold(epoch).await?;
                 self.fenced.lock().unwrap_or_else(PoisonError::into_inner).add(epoch, table.name());
             }
@@ -52,7 +52,11 @@ impl Lake {
 
 impl EventTable {
     async fn hold(&self, epoch: Epoch) -> Result<(), LakeError> {
-        let table = self.load().await?;
+        let table = match self.load().await {
+            // Somebody dropped it: nobody can commit to it, and other tables need not wait for it.
+            Err(error) if self.tenant.is_some() && error.is_no_table() => return Ok(()),
+            table => table?,
+        };
         fence(&table, epoch)?;
         if epoch_of(&table)? == epoch {
             return Ok(());

@@ -47,10 +47,11 @@ impl Lake {
         let ident = TableIdent::new(NamespaceIdent::new(NAMESPACE.to_owned()), SHARED.to_owned());
         let shared = EventTable { catalog, ident, tenant: None, files: Files::default(), updates: None };
         shared.open(by).await?;
-        for own in shared.own_tables(&shared.load().await?)? {
-            own.evolve().await?;
+        let lake = Self { shared, listed: BTreeSet::new(), by, fenced: Arc::default() };
+        for table in lake.tables().await? {
+            table.evolve().await?;
         }
-        Ok(Self { shared, listed: BTreeSet::new(), by, fenced: Arc::default() })
+        Ok(lake)
     }
 
     /// The same lake; rows of these tenants go to a table of their own from now on, which is made where it is missing.
@@ -81,13 +82,20 @@ impl Lake {
         Self { shared: EventTable { updates: Some(updates), ..self.shared }, ..self }
     }
 
-    /// All tables, the shared one first.
+    /// All tables that there are, the shared one first.
     ///
     /// # Errors
     /// When the catalog or the storage fails.
     pub async fn tables(&self) -> Result<Vec<EventTable>, LakeError> {
-        let own = self.shared.own_tables(&self.shared.load().await?)?;
-        Ok([self.shared.clone()].into_iter().chain(own).collect())
+        let mut tables = vec![self.shared.clone()];
+        for own in self.shared.own_tables(&self.shared.load().await?)? {
+            if own.catalog.table_exists(&own.ident).await? {
+                tables.push(own);
+            } else {
+                tracing::warn!(table = own.name(), "a tenant's table is gone from the catalog: its rows cannot be read");
+            }
+        }
+        Ok(tables)
     }
 
     /// Up to where all shards are in the lake. Only the shared table says so: it is the last of each commit.

@@ -62,10 +62,8 @@ impl Lake {
         for tenant in &self.listed {
             let theirs = left.of(tenant);
             left.blocks.retain(|(_, batch)| batch.tenant() != tenant);
-            let files = match theirs.blocks.is_empty() {
-                true => Vec::new(),
-                false => self.shared.beside(&table_name(tenant)?, tenant.clone()).write(&theirs, epoch).await?,
-            };
+            let table = self.shared.beside(&table_name(tenant)?, tenant.clone());
+            let files = if theirs.blocks.is_empty() { Vec::new() } else { table.write(&theirs, epoch).await? };
             own.insert(tenant.as_str().to_owned(), files);
         }
         let shared = if left.blocks.is_empty() { Vec::new() } else { self.shared.write(&left, epoch).await? };

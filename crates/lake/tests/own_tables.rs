@@ -320,6 +320,22 @@ async fn the_past_is_that_of_both_tables() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_somebody_dropped_is_an_error_to_its_tenant_alone() {
+    let (_alone, dir) = (alone(), tempfile::tempdir().expect("works"));
+    archive(&lake(dir.path(), &["acme"]).await, (1, 11)).await;
+    let ident = TableIdent::from_strs(["watershed", "events_acme"]).expect("a name");
+    support::catalog(dir.path()).await.drop_table(&ident).await.expect("drops");
+    let plain = lake(dir.path(), &[]).await;
+    let gone = plain.view(&tenant("acme")).await.expect_err("it is gone").to_string();
+    assert!(gone.contains("events_acme"), "{gone}");
+    archive(&plain, (11, 21)).await;
+    assert_eq!(seen(&plain, "default").await, (21, vec![(1, 6), (11, 16)]), "the others go on");
+    assert_eq!(plain.compact(&CompactionLimits::default(), EPOCH).await.expect("compacts").map(|done| done.rows), Some(10));
+    let again = lake(dir.path(), &["acme"]).await;
+    assert_eq!(seen(&again, "acme").await, (21, vec![(16, 21)]), "made anew, without what was dropped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_is_another_tenants_is_refused() {
     let (_alone, dir) = (alone(), tempfile::tempdir().expect("works"));
     let lake = lake(dir.path(), &["acme"]).await;

@@ -220,6 +220,9 @@ impl LakeConfig {
 
     /// Tenants with a table of their own.
     pub(crate) fn own_tables(&self) -> Result<Vec<TenantId>, ConfigError> {
+        if !self.own_tables.is_empty() && matches!(self.catalog()?, Catalog::None) {
+            return range("lake.own_tables", "there is no lake for them: lake.catalog is none");
+        }
         let tenant = |name: &String| {
             let tenant = TenantId::new(name).or_else(|error| range("lake.own_tables", &format!("{name:?}: {error}")))?;
             table_name(&tenant).or_else(|error| range("lake.own_tables", &error.to_string()))?;
@@ -441,6 +444,7 @@ mod tests {
             ("partition = \"week\"", "lake.partition"),
             ("own_tables = [\"acme\", \"a b\"]", "lake.own_tables: \"a b\""),
             ("own_tables = [\"%\"]", "lake.own_tables"),
+            ("catalog = \"none\"\nown_tables = [\"acme\"]", "lake.own_tables: there is no lake"),
             ("[s3]\naccess_key_id = \"a\"", "lake.s3.secret_access_key"),
             ("[s3]\nrequests = 0", "lake.s3.requests"),
             ("[s3]\nretry_timeout = \"10m\"", "lake.s3.retry_timeout"),
