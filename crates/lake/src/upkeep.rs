@@ -68,7 +68,8 @@ impl Lake {
     /// shards' logs held when this was called or later.
     ///
     /// # Errors
-    /// As [`EventTable::remove_orphans`]: then nothing of that table is removed.
+    /// [`LakeError::Fenced`], [`LakeError::NotCompactable`] for a listing that lacks what a table names or a table whose
+    /// `gc.enabled` is off, and [`LakeError::Iceberg`]: then nothing of that table is removed.
     pub async fn remove_orphans(&self, rule: &OrphanRule, staged: &[StagedFile], epoch: Epoch) -> Result<Orphans, LakeError> {
         let (tables, mut all, mut failed) = (self.tables().await?, Orphans::default(), None);
         for table in &tables {
