@@ -16,8 +16,8 @@ use watershed_schema::{Column, Row, Seq, ShardId, TenantId, Value, key_hash, nam
 
 use crate::engine::cores;
 use crate::predicates::Predicates;
-use crate::table::TIER;
 use crate::remote::{RemoteScan, Slice};
+use crate::table::TIER;
 use crate::{HotPage, HotRange, HotRequest, HotTier, Progress, hot_counts};
 
 /// Events of one tenant with these columns.

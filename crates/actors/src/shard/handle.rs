@@ -10,9 +10,7 @@ use tokio::sync::watch;
 use watershed_cluster::GroupError;
 use watershed_hot::ScanRequest;
 use watershed_schema::proto::peer_refusal::Reason;
-use watershed_schema::proto::{
-    BatchHeader, PeerAnswer, PeerAppend, PeerPage, PeerPartial, PeerPropose, PeerStates, PeerTail,
-};
+use watershed_schema::proto::{BatchHeader, PeerAnswer, PeerAppend, PeerPage, PeerPartial, PeerPropose, PeerStates, PeerTail};
 use watershed_schema::{EntryKind, EventBatch, NodeId, Positions, Seq, ShardId, proto};
 
 use super::error::{AppendError, ReadError};

@@ -39,7 +39,8 @@ impl Engine {
         let range = HotRange { shard, trimmed: Seq(asked.from_seq), to: Seq(asked.to_seq_exclusive) };
         let (source, slice) = Source::slice(self, &tenant, range, asked.counts_hot)?;
         let plan = analysis.plan(&source)?.create_physical_plan().await.map_err(of)?;
-        let partial = lowest_partial(&plan).map_err(of)?.ok_or_else(|| QueryError::Internal("no partial aggregate".to_owned()))?;
+        let partial =
+            lowest_partial(&plan).map_err(of)?.ok_or_else(|| QueryError::Internal("no partial aggregate".to_owned()))?;
         let states = collect(Arc::clone(&partial), source.session.task_ctx()).await.map_err(of)?;
         let arrow = ipc(&partial.schema(), &states).map_err(|error| QueryError::Internal(error.to_string()))?;
         Ok(PeerStates { arrow: arrow.into(), next_seq: slice.next().0 })

@@ -109,7 +109,7 @@ impl Shard {
                 (stream::iter(batches.into_iter().map(Ok)).boxed(), next)
             }
             Err(HotTierError::Refused(reason)) => {
-tracing::warn!(shard = %self.scan.shard, reason, "its node does not aggregate its events: they are read in pages");
+                tracing::warn!(shard = %self.scan.shard, reason, "its node does not aggregate its events: they are read in pages");
                 (self.rest()?, to)
             }
             Err(error) => return Err(DataFusionError::External(Box::new(error))),
