@@ -24,7 +24,7 @@ fn step(event: &str) -> proto::EventStep {
     proto::EventStep { event: event.to_owned(), filters: Vec::new() }
 }
 
-/// Every kind of question, as text; `None` where rows of the hot tier are all there is.
+/// Answers to every kind of question, as text.
 async fn answers(world: &World) -> Result<Vec<String>, QueryError> {
     let (shop, now_us) = (tenant("shop"), DAY0_US + 100 * HOUR_US);
     let track = |aggregate: &str, field: &str, by: &str| proto::TrackRequest {
@@ -49,16 +49,19 @@ async fn answers(world: &World) -> Result<Vec<String>, QueryError> {
     Ok(answers)
 }
 
-/// What the node with the other shards does of it.
+/// What the node with the other shards does of it, if they are not here.
+#[derive(Clone, Copy)]
 struct Way {
+    are_here: bool,
     slices_max: usize,
     is_of_another_form: bool,
 }
 
-const WHOLE: Way = Way { slices_max: usize::MAX, is_of_another_form: false };
+const REMOTE: Way = Way { are_here: false, slices_max: usize::MAX, is_of_another_form: false };
 
 async fn asked(world: &World, way: Way) -> (Vec<String>, usize) {
     world.hot.slices.store(0, Ordering::Relaxed);
+    world.hot.are_here.store(way.are_here, Ordering::Relaxed);
     world.hot.slices_max.store(way.slices_max, Ordering::Relaxed);
     world.hot.is_of_another_form.store(way.is_of_another_form, Ordering::Relaxed);
     (answers(world).await.expect("answers"), world.hot.slices.load(Ordering::Relaxed))
@@ -71,15 +74,18 @@ async fn what_another_node_has_is_aggregated_there_or_read_in_pages() {
     world.hot.slice.store(SLICE, Ordering::Relaxed);
     for (archived, part) in [(0, 0.0), (EVENTS / 2, 0.5)] {
         world.archive(part).await;
-        let (by_pages, refused) = asked(&world, Way { slices_max: 0, ..WHOLE }).await;
-        let (by_states, slices) = asked(&world, WHOLE).await;
-        assert_eq!(by_states, by_pages, "{archived} events are in the lake");
+        let (expected, asked_for) = asked(&world, Way { are_here: true, ..REMOTE }).await;
+        assert_eq!(asked_for, 0, "everything is here");
+        let (by_states, slices) = asked(&world, REMOTE).await;
+        assert_eq!(by_states, expected, "{archived} events are in the lake");
         let remote = (EVENTS - archived).unsigned_abs() / u64::from(SHARDS) * u64::from(SHARDS - 1);
-        let questions = by_states.len();
+        let questions = expected.len();
         assert!(slices as u64 >= questions as u64 * remote / SLICE, "{slices} slices for {questions} questions");
-        assert_eq!(refused, questions * usize::from(SHARDS - 1), "each shard is asked for states once");
-        assert_eq!(asked(&world, Way { slices_max: 5, ..WHOLE }).await.0, by_pages, "it stops in the middle");
-        let (of_another_form, slices) = asked(&world, Way { is_of_another_form: true, ..WHOLE }).await;
-        assert_eq!((of_another_form, slices), (by_pages, refused), "states of another form are not used");
+        let once = questions * usize::from(SHARDS - 1);
+        let (by_pages, refused) = asked(&world, Way { slices_max: 0, ..REMOTE }).await;
+        assert_eq!((by_pages, refused), (expected.clone(), once), "each shard is asked for states once");
+        let (of_another_form, refused) = asked(&world, Way { is_of_another_form: true, ..REMOTE }).await;
+        assert_eq!((of_another_form, refused), (expected.clone(), once), "states of another form are not used");
+        assert_eq!(asked(&world, Way { slices_max: 5, ..REMOTE }).await.0, expected, "it stops in the middle");
     }
 }

@@ -45,8 +45,9 @@ type Blocks = Vec<(Seq, Arc<EventBatch>)>;
 pub(crate) struct Hot {
     shards: Mutex<BTreeMap<u16, Blocks>>,
     pub(crate) pages: AtomicUsize,
-    /// Of the node that has all shards but the first.
+    /// Of the node that has all shards but the first, unless they are here, too.
     other: OnceLock<Engine>,
+    pub(crate) are_here: AtomicBool,
     /// Partial aggregates that it was asked for.
     pub(crate) slices: AtomicUsize,
     /// Places of a slice.
@@ -99,7 +100,7 @@ impl HotTier for Hot {
     }
 
     fn is_here(&self, shard: ShardId) -> bool {
-        shard.0 == 0
+        shard.0 == 0 || self.are_here.load(Ordering::Relaxed)
     }
 
     async fn states(&self, shard: ShardId, asked: &PeerPartial) -> Result<PeerStates, HotTierError> {
