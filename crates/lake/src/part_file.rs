@@ -82,7 +82,8 @@ impl PartFile {
     }
 }
 
-fn write(writer: &mut ArrowColumnWriter, field: &Field, values: &ArrayRef) -> Result<(), LakeError> {
+/// Adds values to a column.
+pub(crate) fn write(writer: &mut ArrowColumnWriter, field: &Field, values: &ArrayRef) -> Result<(), LakeError> {
     for leaf in compute_leaves(field, values)? {
         writer.write(&leaf)?;
     }
@@ -93,7 +94,8 @@ fn is_fraction(schema: &SchemaRef, column: Column) -> bool {
     schema.field_with_name(column.name()).is_ok_and(|field| field.data_type() == &DataType::Float64)
 }
 
-fn nans_of(values: &ArrayRef) -> u64 {
+/// Values that are not a number, which Iceberg counts and Parquet does not.
+pub(crate) fn nans_of(values: &ArrayRef) -> u64 {
     let values = values.as_primitive::<Float64Type>().iter().flatten();
     values.filter(|value| value.is_nan()).count() as u64
 }

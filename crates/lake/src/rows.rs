@@ -93,7 +93,9 @@ impl Rows {
         for (block, (first, batch)) in self.blocks.iter().enumerate() {
             let inside = self.inside(*first, batch);
             for row in inside.clone() {
-                (inside.contains(&(row + 1))).then(|| batch.row(row + 1).touch());
+                if inside.contains(&(row + 1)) {
+                    batch.row(row + 1).touch();
+                }
                 let mut values = [None; 4];
                 batch.row(row).visit_next(&projection, &mut walk, |slot, value| values[slot] = Some(value))?;
                 let text = |slot: usize| values[slot].and_then(Value::as_str);
