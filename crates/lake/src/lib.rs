@@ -15,6 +15,7 @@ mod evolve;
 mod expire;
 mod named;
 mod orphans;
+mod part_file;
 mod partitioning;
 mod past;
 mod paths;
