@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use watershed_client::Client;
 
+use crate::curl;
+
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Killed by its process id when dropped.
@@ -70,6 +72,17 @@ impl Server {
     /// When it cannot connect.
     pub async fn client(&self) -> Client {
         Client::connect(&self.grpc).await.expect("connects")
+    }
+
+    /// A sample of its `/metrics`, 0 when it is not there.
+    ///
+    /// # Panics
+    /// When it is not a number.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let metrics = curl::get(&format!("{}/metrics", self.http)).body;
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     /// The process id.

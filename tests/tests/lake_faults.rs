@@ -22,8 +22,7 @@ use watershed_chaos::checker::{Moment, Read, check};
 use watershed_chaos::history::{Clock, History};
 use watershed_chaos::sql;
 use watershed_tests::otlp::{Exporter, spans};
-use watershed_tests::server::Server;
-use watershed_tests::{curl, until};
+use watershed_tests::until;
 
 use nemesis::{catalog_faults, storage_faults};
 use world::{REQUEST_MAX, World};
@@ -93,12 +92,6 @@ async fn read(endpoint: &str, tenant: &str, moment: Moment) -> Option<Read> {
     Some(Read { reader: "SQL".to_owned(), tenant: tenant.to_owned(), moment, rows })
 }
 
-fn metric(server: &Server, name: &str) -> f64 {
-    let text = curl::get(&format!("{}/metrics", server.http)).body;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0.0, |value| value.parse().expect("a number"))
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_while_storage_and_catalog_go_wrong() {
     let (plan, world, dir) = (Plan::read(), World::start().await, tempfile::tempdir().expect("a folder"));
@@ -135,8 +128,8 @@ async fn nothing_is_lost_or_doubled_while_storage_and_catalog_go_wrong() {
         reads.extend(read(&node.grpc, tenant, Moment::Final).await);
     }
     assert_eq!(reads.len(), during + TENANTS.len(), "it answers once all is calm");
-    let compacted = metric(&node, "watershed_compaction_rounds_total");
-    let expired = metric(&node, "watershed_snapshots_expired_total");
+    let compacted = node.metric("watershed_compaction_rounds_total");
+    let expired = node.metric("watershed_snapshots_expired_total");
     node.terminate();
     assert!(node.ended().success());
     reads.extend(world.in_iceberg());

@@ -34,12 +34,6 @@ async fn fill(exporter: &Exporter, taken: &mut u64) -> Status {
     }
 }
 
-fn metric(server: &Server, name: &str) -> f64 {
-    let text = curl::get(&format!("{}/metrics", server.http)).body;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(f64::NAN, |value| value.parse().expect("a number"))
-}
-
 fn status(server: &Server) -> String {
     let output = Command::new(target().join("debug/watershed")).args(["status", "--endpoint", &server.grpc]).output();
     String::from_utf8(output.expect("the binary runs").stdout).expect("text")
@@ -70,9 +64,9 @@ async fn a_node_refuses_before_its_disk_is_full_and_goes_on_when_the_catalog_is_
     assert_eq!(now.archive_backlog_max_bytes, LIMIT_BYTES);
     let said = status(&node);
     assert!(said.contains("MiB wait for the lake, no more is taken; archiving fails for "), "{said}");
-    assert!(metric(&node, "watershed_archive_backlog_bytes") >= LIMIT_BYTES as f64);
-    assert!(metric(&node, "watershed_archive_backlog_refusals_total") >= 2.0);
-    assert!(metric(&node, "watershed_archive_failing_seconds") > 0.0);
+    assert!(node.metric("watershed_archive_backlog_bytes") >= LIMIT_BYTES as f64);
+    assert!(node.metric("watershed_archive_backlog_refusals_total") >= 2.0);
+    assert!(node.metric("watershed_archive_failing_seconds") > 0.0);
     let ready = curl::get(&format!("{}/readyz", node.http));
     assert!(ready.status == 503 && ready.body.contains("archive_backlog is 262144"), "{ready:?}");
 

@@ -20,13 +20,6 @@ fn start(dir: &Path) -> Server {
     Server::start(dir, &["--set", &format!("budget={BUDGET}B")])
 }
 
-/// A sample of `/metrics`, 0 when it is not there.
-fn metric(server: &Server, name: &str) -> f64 {
-    let metrics = curl::get(&format!("{}/metrics", server.http)).body;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.map_or(0.0, |value| value.parse().expect("a number"))
-}
-
 /// A request that was admitted by its declared length and whose body is on its way for as long as the test wants.
 struct InFlight {
     connection: TcpStream,
@@ -48,7 +41,7 @@ impl InFlight {
     }
 
     fn holds_its_bytes(&self, server: &Server) -> bool {
-        metric(server, USED) >= self.body.len() as f64
+        server.metric(USED) >= self.body.len() as f64
     }
 
     /// Sends the body; what is answered.
@@ -83,10 +76,10 @@ async fn a_full_budget_refuses_says_when_to_come_back_and_writes_nothing() {
     expect_refused_by_http(&server, &spans(2_000, 400));
     assert!(first.holds_its_bytes(&server), "it was in flight all the time");
     let refused = "watershed_requests_refused_total{signal=\"traces\",reason=\"overloaded\"}";
-    assert!((metric(&server, refused) - 2.0).abs() < f64::EPSILON, "both are counted by their reason");
+    assert!((server.metric(refused) - 2.0).abs() < f64::EPSILON, "both are counted by their reason");
     let answer = first.end();
     assert!(answer.starts_with("HTTP/1.1 200"), "is acknowledged in the end: {answer}");
-    until("no byte is in use", async || metric(&server, USED) == 0.0).await;
+    until("no byte is in use", async || server.metric(USED) == 0.0).await;
     let client = server.client().await;
     assert_eq!(number(&client, COUNT).await, 400, "the refused ones wrote nothing");
     Exporter::connect(&server.grpc).await.traces(spans(1_000, 400)).await.expect("comes again");
@@ -114,7 +107,7 @@ async fn a_tenant_that_sends_too_much_waits_and_the_others_do_not() {
     assert_eq!(http.header("ratelimit-policy"), Some("\"events\";q=50;w=50"));
     let left = http.header("ratelimit").expect("a header").to_owned();
     assert!(left.starts_with("\"events\";r=0;t=") && left.ends_with(http.header("retry-after").expect("a header")), "{left}");
-    assert!(metric(&server, "watershed_requests_refused_total{signal=\"traces\",reason=\"rate_limited\"}") >= 2.0);
+    assert!(server.metric("watershed_requests_refused_total{signal=\"traces\",reason=\"rate_limited\"}") >= 2.0);
     Exporter::connect(&server.grpc).await.with_tenant("quiet").traces(spans(0, 100)).await.expect("has a limit of its own");
     let client = server.client().await.with_tenant("noisy").expect("a name");
     assert_eq!(number(&client, COUNT).await, 100, "what was refused was not written");

@@ -9,7 +9,7 @@ use watershed_client::Client;
 use watershed_tests::otlp::{Exporter, spans};
 use watershed_tests::pyiceberg::read_lake;
 use watershed_tests::server::Server;
-use watershed_tests::{curl, number, texts, until};
+use watershed_tests::{number, texts, until};
 
 const COUNT: &str = "SELECT count(*) FROM events";
 const IN_HOT: &str = "SELECT count(*) FROM events WHERE _tier = 'hot'";
@@ -48,13 +48,6 @@ async fn fragmented(dir: &Path) -> Vec<String> {
     rows
 }
 
-/// A value of `/metrics`.
-fn metric(server: &Server, name: &str) -> f64 {
-    let text = curl::get(&format!("{}/metrics", server.http)).body;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0.0, |value| value.parse().expect("a number"))
-}
-
 fn without_files(mut seen: Value) -> (Value, u64) {
     let files = seen["files"].take().as_u64().expect("a count");
     (seen, files)
@@ -70,10 +63,10 @@ async fn small_files_become_few_and_every_reader_says_the_same() {
 
     let server = start(dir.path(), &["lake_compaction_interval=1s"]);
     let client = server.client().await;
-    until("a round", async || metric(&server, "watershed_compaction_rounds_total") >= 1.0).await;
+    until("a round", async || server.metric("watershed_compaction_rounds_total") >= 1.0).await;
     assert_eq!(texts(&client, ROWS).await, rows);
-    assert!(metric(&server, "watershed_compaction_files_replaced_total") >= RUNS as f64);
-    assert!(metric(&server, "watershed_compaction_bytes_written_total") > 0.0);
+    assert!(server.metric("watershed_compaction_files_replaced_total") >= RUNS as f64);
+    assert!(server.metric("watershed_compaction_bytes_written_total") > 0.0);
     let (after, few) = without_files(read_lake(dir.path()));
     assert_eq!((after, few), (before, 1));
 

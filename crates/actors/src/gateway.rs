@@ -12,7 +12,7 @@ use watershed_schema::{GroupId, NodeId, ShardId};
 use crate::archive::ArchiverHandle;
 use crate::control::ControlHandle;
 use crate::shard::Replica;
-use crate::{Backlog, Budget};
+use crate::{Aggregates, Backlog, Budget};
 
 /// Everything that stands on this node. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +33,7 @@ struct Here {
     replicas: BTreeMap<ShardId, Replica>,
     control: Option<ControlHandle>,
     archiver: Option<Arc<ArchiverHandle>>,
+    aggregates: Option<Arc<dyn Aggregates>>,
 }
 
 impl Gateway {
@@ -80,6 +81,11 @@ impl Gateway {
         self.change().archiver = Some(archiver);
     }
 
+    /// From now on others may have events aggregated here.
+    pub(crate) fn open_aggregates(&self, aggregates: Arc<dyn Aggregates>) {
+        self.change().aggregates = Some(aggregates);
+    }
+
     /// From now on nobody finds the replica.
     pub(crate) fn close_replica(&self, shard: ShardId) -> Option<Replica> {
         let mut here = self.change();
@@ -90,7 +96,7 @@ impl Gateway {
     /// From now on this node takes nobody in. The handle on the cluster holds on to the gateway: both would stay for ever.
     pub(crate) fn close_door(&self) {
         let mut here = self.change();
-        (here.control, here.archiver) = (None, None);
+        (here.control, here.archiver, here.aggregates) = (None, None, None);
     }
 
     pub(crate) fn group(&self, id: GroupId) -> Option<Group> {
@@ -108,6 +114,10 @@ impl Gateway {
 
     fn archiver(&self) -> Option<Arc<ArchiverHandle>> {
         self.here().archiver.clone()
+    }
+
+    fn aggregates(&self) -> Option<Arc<dyn Aggregates>> {
+        self.here().aggregates.clone()
     }
 
     fn control(&self) -> Option<ControlHandle> {

@@ -29,6 +29,6 @@ pub use gateway::Gateway;
 pub use ingest::Ingested;
 pub use node::{Membership, Node, Settings, StartError};
 pub use operator::Operator;
-pub use peers::{Alone, Ask, Peers, Question};
+pub use peers::{Aggregates, Alone, Ask, Peers, Question};
 pub use shard::{AppendError, Appended, Page, ReadError, Replica, ShardHandle};
 pub use subscriber::{Cursor, Filter, FilterError, OnLag, Step, Subscriber};

@@ -25,7 +25,7 @@ use crate::shard::{AppendError, Appended, Opening, ReadError, Replica, ShardHand
 use crate::subscriber::{Cursor, Filter, Hub, OnLag, Subscriber};
 use crate::supervisor::{self, Supervisor};
 use crate::tick::{Now, Tick as _};
-use crate::{Backlog, Budget, Gateway, Peers, Permit};
+use crate::{Aggregates, Backlog, Budget, Gateway, Peers, Permit};
 
 /// Replicas that a shard has, as soon as there are so many nodes.
 const REPLICAS: u32 = 3;
@@ -336,6 +336,11 @@ impl Node {
             Some(archiver) => archiver.delete(tenant.as_str().to_owned(), actor).await.map_err(|error| error.to_string()),
             None => Err("this node has no lake".to_owned()),
         }
+    }
+
+    /// From now on other nodes may have events aggregated here.
+    pub fn aggregate_with(&self, aggregates: Arc<dyn Aggregates>) {
+        self.inner.gateway.open_aggregates(aggregates);
     }
 
     /// Returns with the reason when an actor failed: the process should end.

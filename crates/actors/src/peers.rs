@@ -6,7 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use watershed_cluster::{Call, Transport, TransportError};
-use watershed_schema::{GroupId, NodeId};
+use watershed_schema::proto::{PeerPartial, PeerStates};
+use watershed_schema::{GroupId, NodeId, ShardId};
+
+use crate::ReadError;
 
 /// What is asked beside Raft. The number is on the wire, apart from those of `RaftCall`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub enum Ask {
     Forget = 45,
     /// Which events are among the node's dead letters; [`watershed_schema::proto::PeerLetters`].
     Letters = 46,
+    /// Aggregate committed events; [`watershed_schema::proto::PeerPartial`].
+    Partial = 47,
 }
 
 impl Ask {
@@ -49,17 +54,18 @@ impl Ask {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         use Ask::{
-            Append, Forget, Heads, Join, Letters, Propose, ReadIndex, Replicas, Scan, Stage, Staged, Tail, Transfer, Upkeep,
-            Voters,
+            Append, Forget, Heads, Join, Letters, Partial, Propose, ReadIndex, Replicas, Scan, Stage, Staged, Tail, Transfer,
+            Upkeep, Voters,
         };
         let shards = [Append, ReadIndex, Propose, Voters, Transfer, Join, Scan, Heads, Tail, Staged, Replicas];
-        shards.into_iter().chain([Upkeep, Stage, Forget, Letters]).find(|ask| *ask as u8 == number)
+        shards.into_iter().chain([Upkeep, Stage, Forget, Letters, Partial]).find(|ask| *ask as u8 == number)
     }
 
     /// Whether its answer may be large.
     #[must_use]
     pub fn is_bulky(self) -> bool {
-        matches!(self, Self::Scan | Self::Heads | Self::Staged | Self::Replicas | Self::Upkeep | Self::Letters)
+        use Ask::{Heads, Letters, Partial, Replicas, Scan, Staged, Upkeep};
+        matches!(self, Scan | Heads | Staged | Replicas | Upkeep | Letters | Partial)
     }
 }
 
@@ -91,6 +97,16 @@ pub trait Peers: Transport {
 
     /// Whether a node answers now.
     fn is_connected(&self, node: NodeId) -> bool;
+}
+
+/// Aggregates events where they are; the node's wiring fills this in.
+#[async_trait]
+pub trait Aggregates: Send + Sync {
+    /// States of a partial aggregate over committed events of a shard that has a replica here.
+    ///
+    /// # Errors
+    /// [`ReadError`]; [`ReadError::Refused`] when it cannot be done here.
+    async fn states(&self, shard: ShardId, asked: PeerPartial) -> Result<PeerStates, ReadError>;
 }
 
 /// The way of a node that is alone.

@@ -17,6 +17,7 @@ mod fence;
 mod named;
 mod orphans;
 mod own;
+mod part_file;
 mod partitioning;
 mod past;
 mod paths;

@@ -34,7 +34,7 @@ pub(crate) struct Place {
 }
 
 /// Rows of one partition.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Part {
     /// Columns in which a row has anything.
     columns: ColumnSet,
@@ -50,8 +50,16 @@ impl Part {
     }
 }
 
-/// What rows are sorted by: `ns`, `trace_id`, `timestamp` (absent first), then as they came.
-type Key<'a> = (&'a str, Option<&'a str>, i64, Place);
+/// What rows of one `ns` are sorted by: `trace_id` (absent first), `timestamp`, then as they came. In front is how the trace
+/// begins, as a number: most comparisons end there.
+type Key<'a> = (u128, Option<&'a str>, i64, Place);
+
+/// How a text begins; texts are in the order of these numbers where they differ.
+fn beginning(text: &str) -> u128 {
+    let mut bytes = [0; size_of::<u128>()];
+    bytes.iter_mut().zip(text.bytes()).for_each(|(byte, of_text)| *byte = of_text);
+    u128::from_be_bytes(bytes)
+}
 
 impl Rows {
     /// Number of rows.
@@ -86,25 +94,26 @@ impl Rows {
 
     /// The partitions with their rows in order.
     pub(crate) fn partitions(&self, by: Partitioning) -> Result<BTreeMap<Partition, Part>, Malformed> {
-        let mut parts: BTreeMap<(i32, &str), (ColumnSet, Vec<Key<'_>>)> = BTreeMap::new();
+        let mut groups = Groups::default();
         let projection = Projection::new(&[Column::Ns, Column::TraceId, Column::Timestamp, Column::EventType]);
         let mut walk = Walk::default();
         for (block, (first, batch)) in self.blocks.iter().enumerate() {
-            for row in self.inside(*first, batch) {
+            let inside = self.inside(*first, batch);
+            for row in inside.clone() {
+                if inside.contains(&(row + 1)) {
+                    batch.row(row + 1).touch();
+                }
                 let mut values = [None; 4];
                 batch.row(row).visit_next(&projection, &mut walk, |slot, value| values[slot] = Some(value))?;
                 let text = |slot: usize| values[slot].and_then(Value::as_str);
                 let at = values[2].and_then(Value::as_int).ok_or(Malformed("row without timestamp"))?;
                 let time = by.value(at).ok_or(Malformed("timestamp out of range"))?;
-                let key = (text(0).unwrap_or(""), text(1), at, Place { block, row });
-                let (columns, keys) = parts.entry((time, text(3).unwrap_or(""))).or_default();
+                let (columns, keys) = groups.of((time, text(3).unwrap_or(""), text(0).unwrap_or("")));
                 columns.extend(walk.columns());
-                keys.push(key);
+                keys.push((text(1).map_or(0, beginning), text(1), at, Place { block, row }));
             }
         }
-        let part =
-            |((time, kind), (columns, keys)): ((i32, &str), _)| ((time, kind.to_owned()), Part { columns, places: sorted(keys) });
-        Ok(parts.into_iter().map(part).collect())
+        Ok(groups.parts())
     }
 
     /// Indexes of a block's rows that belong to the run.
@@ -119,9 +128,42 @@ impl Rows {
     }
 }
 
-fn sorted(mut keys: Vec<Key<'_>>) -> Vec<Place> {
-    keys.sort_unstable();
-    keys.into_iter().map(|(_, _, _, place)| place).collect()
+/// Time and event type of a partition, and `ns`.
+type Group<'a> = (i32, &'a str, &'a str);
+
+/// Rows of the same partition and `ns`; they mostly come one after the other.
+#[derive(Default)]
+struct Groups<'a> {
+    numbers: BTreeMap<Group<'a>, usize>,
+    last: Option<(Group<'a>, usize)>,
+    rows: Vec<(ColumnSet, Vec<Key<'a>>)>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(&mut self, group: Group<'a>) -> &mut (ColumnSet, Vec<Key<'a>>) {
+        let number = match self.last {
+            Some((last, number)) if last == group => number,
+            _ => *self.numbers.entry(group).or_insert(self.rows.len()),
+        };
+        if number == self.rows.len() {
+            self.rows.push(Default::default());
+        }
+        self.last = Some((group, number));
+        &mut self.rows[number]
+    }
+
+    /// In the order of partitions, and of `ns` in each.
+    fn parts(mut self) -> BTreeMap<Partition, Part> {
+        let mut parts: BTreeMap<Partition, Part> = BTreeMap::new();
+        for ((time, kind, _), number) in self.numbers {
+            let (columns, mut keys) = std::mem::take(&mut self.rows[number]);
+            keys.sort_unstable();
+            let part = parts.entry((time, kind.to_owned())).or_default();
+            part.columns.extend(columns);
+            part.places.extend(keys.into_iter().map(|(_, _, _, place)| place));
+        }
+        parts
+    }
 }
 
 #[cfg(test)]
@@ -131,6 +173,13 @@ mod tests {
     use super::*;
 
     const HOUR_US: i64 = 3_600_000_000;
+
+    #[test]
+    fn beginnings_are_in_the_order_of_texts() {
+        let texts = ["", "\0", "0", "00f067aa0ba902b7", "00f067aa0ba902b7b", "00f067aa0ba902b8", "ab", "b", "ba", "bä"];
+        assert!(texts.is_sorted());
+        assert!(texts.map(|text| (beginning(text), text)).is_sorted());
+    }
 
     fn batch(rows: &[(&str, Option<&str>, i64)]) -> Arc<EventBatch> {
         let mut builder = BatchBuilder::new(TenantId::default(), 0);

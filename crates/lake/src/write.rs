@@ -1,35 +1,30 @@
 //! Rows to Parquet files: split by table, time and event type, sorted, not yet part of a table.
 //!
-//! Columns are built a few thousand rows at a time: what is in memory is the run itself and one slice of it as columns.
+//! Columns are built a thousand rows at a time: what is in memory is the run itself, one slice of it as columns, and the file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, new_null_array};
-use arrow::compute::cast;
-use arrow::datatypes::{FieldRef, SchemaRef};
-use arrow::error::ArrowError;
-use iceberg::arrow::schema_to_arrow_schema;
-use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, TableProperties, serialize_data_file_to_json};
+use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, serialize_data_file_to_json};
 use iceberg::table::Table;
-use iceberg::writer::base_writer::data_file_writer::DataFileWriterBuilder;
-use iceberg::writer::file_writer::ParquetWriterBuilder;
-use iceberg::writer::file_writer::rolling_writer::RollingFileWriterBuilder;
-use iceberg::writer::{IcebergWriter, IcebergWriterBuilder};
+use iceberg::writer::file_writer::location_generator::{FileNameGenerator as _, LocationGenerator as _};
 use serde::{Deserialize, Serialize};
+use watershed_schema::Epoch;
 use watershed_schema::arrow::ColumnsBuilder;
-use watershed_schema::{Column, Epoch};
 
+use crate::data_file::Made;
 use crate::own::table_name;
+use crate::part_file::PartFile;
 use crate::partitioning::Partitioning;
 use crate::paths::{Folders, Names};
-use crate::rows::{Part, Partition};
-use crate::{EventTable, FileName, Lake, LakeError, Rows, encoding};
+use crate::rows::{Part, Partition, Place};
+use crate::{EventTable, FileName, Lake, LakeError, Rows};
 
-/// Rows that are columns at a time.
+/// Rows that a merge moves at a time.
 pub(crate) const SLICE_ROWS: usize = 4_096;
-/// Longest file of the archiver; Iceberg's default.
-const TARGET_BYTES: usize = TableProperties::PROPERTY_WRITE_TARGET_FILE_SIZE_BYTES_DEFAULT;
+/// Rows that are columns at a time: few enough that they are still in the processor's cache when they are encoded. Parquet's
+/// writer takes as many at once.
+const ENCODED_ROWS: usize = 1_024;
 
 /// A written file as Iceberg's JSON of a data file, to travel through a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,40 +94,37 @@ async fn write_part(
     fail::fail_point!("lake::refused", |_| {
         Err(iceberg::Error::new(iceberg::ErrorKind::DataInvalid, "refused by a fail point").into())
     });
-    let schema = Arc::new(schema_to_arrow_schema(table.metadata().current_schema())?);
     let filled = part.columns();
-    let mut writer = writer(table, partition, name, (part.places.len(), &filled)).await?;
+    let (names, mut files) = (Names::new(name), Vec::new());
     let mut columns = ColumnsBuilder::new(&filled);
-    for slice in part.places.chunks(SLICE_ROWS) {
-        columns.extend(slice.iter().map(|place| rows.row(*place)))?;
-        writer.write(as_table(&columns.finish(), &schema)?).await?;
+    let mut left = part.places.as_slice();
+    while !left.is_empty() {
+        let mut file = PartFile::open(table.metadata().current_schema(), left.len(), &filled)?;
+        while let Some((slice, rest)) = next_slice(left).filter(|_| file.has_room()) {
+            columns.extend(slice.iter().map(|place| rows.row(*place)))?;
+            file.write(&columns.finish())?;
+            left = rest;
+        }
+        files.push(put(table, &partition, file, &names).await?);
     }
-    Ok(writer.close().await?)
+    Ok(files)
 }
 
-/// A writer of Parquet files of one partition.
-async fn writer(
-    table: &Table,
-    (time, kind): Partition,
-    name: FileName,
-    (rows, filled): (usize, &[Column]),
-) -> Result<impl IcebergWriter, LakeError> {
-    let values = Struct::from_iter([Some(Literal::int(time)), Some(Literal::string(kind))]);
-    let schema = table.metadata().current_schema();
-    let key = PartitionKey::new(table.metadata().default_partition_spec().as_ref().clone(), Arc::clone(schema), values);
+fn next_slice(places: &[Place]) -> Option<(&[Place], &[Place])> {
+    (!places.is_empty()).then(|| places.split_at(places.len().min(ENCODED_ROWS)))
+}
+
+/// Puts a file where it belongs, and lists it.
+async fn put(table: &Table, (time, kind): &Partition, file: PartFile, names: &Names) -> Result<DataFile, LakeError> {
+    let (schema, spec) = (table.metadata().current_schema(), table.metadata().default_partition_spec());
+    let values = Struct::from_iter([Some(Literal::int(*time)), Some(Literal::string(kind))]);
+    let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), values.clone());
     let folders = Folders(table.metadata().location().to_owned());
-    let columns =
-        ParquetWriterBuilder::new(encoding::settings(rows as u64, |column| filled.contains(&column)), Arc::clone(schema));
-    let files = RollingFileWriterBuilder::new(columns, TARGET_BYTES, table.file_io().clone(), folders, Names::new(name));
-    Ok(DataFileWriterBuilder::new(files).build(Some(key)).await?)
-}
-
-/// The same columns under the table's schema, which has Iceberg's field ids and its own types for bytes. Columns in which no
-/// row has anything are empty, and so are those that a newer build has added to the table.
-fn as_table(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let column = |field: &FieldRef| match rows.column_by_name(field.name()) {
-        Some(column) => cast(column, field.data_type()),
-        None => Ok(new_null_array(field.data_type(), rows.num_rows())),
-    };
-    RecordBatch::try_new(Arc::clone(schema), schema.fields().iter().map(column).collect::<Result<_, _>>()?)
+    let path = folders.generate_location(Some(&key), &names.generate_file_name());
+    let (content, footer, nans) = file.close()?;
+    let bytes = content.len() as u64;
+    let mut out = table.file_io().new_output(&path)?.writer().await?;
+    out.write(content.into()).await?;
+    out.close().await?;
+    Made { path, bytes, footer, nans }.listed(schema, (spec, values))
 }

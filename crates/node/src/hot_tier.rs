@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use watershed_actors::{Node, ReadError, ShardHandle};
 use watershed_hot::ScanRequest;
 use watershed_query::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError};
-use watershed_schema::proto::BatchHeader;
+use watershed_schema::proto::{BatchHeader, PeerPartial, PeerStates};
 use watershed_schema::{Seq, ShardId, TenantId};
 
 /// The shards, wherever they are.
@@ -45,6 +45,14 @@ impl HotTier for ClusterShards {
             |(first_seq, header): (Seq, BatchHeader)| HotHead { first_seq, rows: header.rows, event_types: header.event_types };
         Ok(heads.into_iter().map(head).collect())
     }
+
+    fn is_here(&self, shard: ShardId) -> bool {
+        self.shard(shard).is_ok_and(ShardHandle::is_here)
+    }
+
+    async fn states(&self, shard: ShardId, asked: &PeerPartial) -> Result<PeerStates, HotTierError> {
+        self.shard(shard)?.partial(asked).await.map_err(|error| unreadable(shard, error))
+    }
 }
 
 impl ClusterShards {
@@ -76,6 +84,7 @@ fn scan(request: &HotRequest) -> ScanRequest {
 fn unreadable(shard: ShardId, error: ReadError) -> HotTierError {
     match error {
         ReadError::Trimmed { first } => HotTierError::Trimmed { shard, first },
+        ReadError::Refused(reason) => HotTierError::Refused(reason),
         error => HotTierError::Unavailable(error.to_string()),
     }
 }

@@ -1,6 +1,7 @@
 //! Builds, wires, serves and drains a node. Decides nothing of the domain.
 
 mod admission;
+mod aggregates;
 mod analytics;
 mod clock;
 mod cluster;

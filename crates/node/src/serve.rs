@@ -22,6 +22,7 @@ use watershed_sources::redact::Redactions;
 pub(crate) use cluster_id::write_durably;
 
 use crate::Config;
+use crate::aggregates::Slices;
 use crate::drain::Drain;
 use crate::hot_tier::ClusterShards;
 use crate::ingest::Intake;
@@ -59,6 +60,7 @@ pub async fn serve(
     let lake = lake::open(&config).await.context("lake")?;
     let node = start(&config, lake.clone()).await?;
     let engine = engine(&config, &node, lake.clone());
+    node.aggregate_with(Arc::new(Slices::new(engine.clone())));
     let drain = Drain::new();
     let tokens = Tokens::new(cluster_id::number(&node.cluster().cluster_id)?);
     let intake = Intake { node: node.clone(), redactions, rates };

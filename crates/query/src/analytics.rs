@@ -5,20 +5,22 @@
 
 pub(crate) mod attempt;
 pub(crate) mod calendar;
-mod cohort;
+pub(crate) mod cohort;
 pub(crate) mod duration;
 mod field;
 mod filter;
-mod funnel;
+pub(crate) mod funnel;
 mod range;
-mod ratio;
-mod run;
-mod source;
+pub(crate) mod ratio;
+pub(crate) mod run;
+pub(crate) mod source;
 mod step;
-mod track;
+pub(crate) mod track;
 
+use watershed_schema::proto::analytics_request::Question;
 use watershed_schema::{TenantId, proto};
 
+use self::run::Asked;
 use crate::{Engine, QueryError};
 
 /// Longest name of an event, bytes.
@@ -44,7 +46,8 @@ impl Engine {
         now_us: i64,
     ) -> Result<proto::TrackResponse, QueryError> {
         let track = track::Track::of(request, now_us)?;
-        let (points, coverage) = self.analyse(tenant, &track, &track.range, now_us).await?;
+        let asked = Asked { tenant, question: Question::Track(request.clone()), now_us };
+        let (points, coverage) = self.analyse(&asked, &track, &track.range).await?;
         Ok(proto::TrackResponse { points: track.answer(points, now_us)?, coverage: Some(coverage) })
     }
 
@@ -59,7 +62,8 @@ impl Engine {
         now_us: i64,
     ) -> Result<proto::FunnelResponse, QueryError> {
         let funnel = funnel::Funnel::of(request, now_us)?;
-        let (groups, coverage) = self.analyse(tenant, &funnel, &funnel.range, now_us).await?;
+        let asked = Asked { tenant, question: Question::Funnel(request.clone()), now_us };
+        let (groups, coverage) = self.analyse(&asked, &funnel, &funnel.range).await?;
         Ok(proto::FunnelResponse { groups: funnel.answer(groups), coverage: Some(coverage) })
     }
 
@@ -74,7 +78,8 @@ impl Engine {
         now_us: i64,
     ) -> Result<proto::CohortResponse, QueryError> {
         let cohort = cohort::CohortSpec::of(request, now_us)?;
-        let (cohorts, coverage) = self.analyse(tenant, &cohort, &cohort.range, now_us).await?;
+        let asked = Asked { tenant, question: Question::Cohort(request.clone()), now_us };
+        let (cohorts, coverage) = self.analyse(&asked, &cohort, &cohort.range).await?;
         Ok(proto::CohortResponse { cohorts: cohort.answer(cohorts, now_us), coverage: Some(coverage) })
     }
 
@@ -89,7 +94,8 @@ impl Engine {
         now_us: i64,
     ) -> Result<proto::RatioResponse, QueryError> {
         let ratio = ratio::Ratio::of(request, now_us)?;
-        let ((a, b), coverage) = self.analyse(tenant, &ratio, &ratio.range, now_us).await?;
+        let asked = Asked { tenant, question: Question::Ratio(request.clone()), now_us };
+        let ((a, b), coverage) = self.analyse(&asked, &ratio, &ratio.range).await?;
         let value = if b == 0 { 0.0 } else { a as f64 / b as f64 };
         Ok(proto::RatioResponse { a, b, value, coverage: Some(coverage) })
     }

@@ -6,8 +6,12 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_optimizer::PhysicalOptimizerRule as _;
+use datafusion::physical_optimizer::combine_partial_final_agg::CombinePartialFinalAggregate;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::time::Instant;
@@ -123,15 +127,23 @@ impl Engine {
     }
 
     pub(crate) fn session_context(&self) -> datafusion::error::Result<SessionContext> {
+        Ok(with_functions(self.session_state(cores())?))
+    }
+
+    /// The same, in which a partial aggregate stays one also over a single partition: other nodes may do it.
+    pub(crate) fn split_session(&self, partitions: usize) -> datafusion::error::Result<SessionContext> {
+        let combines = CombinePartialFinalAggregate::new();
+        let rules = PhysicalOptimizer::new().rules.into_iter().filter(|rule| rule.name() != combines.name()).collect();
+        Ok(with_functions(self.session_state(partitions)?.with_physical_optimizer_rules(rules)))
+    }
+
+    fn session_state(&self, partitions: usize) -> datafusion::error::Result<SessionStateBuilder> {
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_limit(self.limits.memory_bytes, 1.0)
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
             .build_arc()?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let config = SessionConfig::new().with_target_partitions(cores).with_information_schema(false);
-        let session = SessionContext::new_with_config_rt(config, runtime);
-        functions::register(&session);
-        Ok(session)
+        let config = SessionConfig::new().with_target_partitions(partitions).with_information_schema(false);
+        Ok(SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features())
     }
 
     fn rows(&self, first: First, rest: SendableRecordBatchStream, end: Instant, limit: Duration) -> Rows {
@@ -155,4 +167,14 @@ impl Engine {
         });
         Rows { schema, batches: batches.boxed() }
     }
+}
+
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn with_functions(state: SessionStateBuilder) -> SessionContext {
+    let session = SessionContext::new_with_state(state.build());
+    functions::register(&session);
+    session
 }

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use watershed_schema::proto::{PeerPartial, PeerStates};
 use watershed_schema::{EventBatch, Seq, ShardId, TenantId};
 
 /// Committed events of the hot tier.
@@ -19,6 +20,12 @@ pub trait HotTier: Send + Sync + Debug {
 
     /// What the headers of those batches say, all at once and without opening one.
     async fn heads(&self, shard: ShardId, request: &HotRequest) -> Result<Vec<HotHead>, HotTierError>;
+
+    /// Whether a shard's events are read on this node.
+    fn is_here(&self, shard: ShardId) -> bool;
+
+    /// What [`crate::Engine::states`] says on the node that has the events.
+    async fn states(&self, shard: ShardId, asked: &PeerPartial) -> Result<PeerStates, HotTierError>;
 }
 
 /// What is known of a batch without opening it.
@@ -101,6 +108,9 @@ pub enum HotTierError {
         /// First event still there.
         first: Seq,
     },
+    /// The node that has the events does not aggregate them; reading them may work.
+    #[error("refused: {0}")]
+    Refused(String),
     /// Not now.
     #[error("hot tier: {0}")]
     Unavailable(String),

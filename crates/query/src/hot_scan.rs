@@ -14,47 +14,64 @@ use futures::stream;
 use watershed_schema::arrow::ColumnsBuilder;
 use watershed_schema::{Column, Row, Seq, ShardId, TenantId, Value, key_hash, name_hash};
 
+use crate::engine::cores;
 use crate::predicates::Predicates;
+use crate::remote::{RemoteScan, Slice};
 use crate::table::TIER;
 use crate::{HotPage, HotRange, HotRequest, HotTier, Progress, hot_counts};
 
-/// Partitions of about equal length: several for each shard, so that all cores have work.
-pub(crate) fn plan(
-    hot: &Arc<dyn HotTier>,
-    tenant: &TenantId,
-    ranges: &[HotRange],
-    predicates: &Predicates,
-    (schema, progress): (&SchemaRef, &Progress),
-) -> Result<Arc<dyn ExecutionPlan>> {
-    let partition = |range: &HotRange| {
-        let request = HotRequest {
-            from_us: predicates.from_us,
-            to_us: predicates.to_us,
-            event_types: predicates.type_mask(),
-            keys: predicates.keys.clone(),
-            names: predicates.names.clone(),
-            ..HotRequest::all(tenant, range.trimmed, range.to)
+/// Events of one tenant with these columns.
+pub(crate) struct Scan<'a> {
+    pub(crate) hot: &'a Arc<dyn HotTier>,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) predicates: &'a Predicates,
+    pub(crate) schema: &'a SchemaRef,
+    pub(crate) progress: &'a Progress,
+    /// Only as much as this takes.
+    pub(crate) slice: Option<&'a Arc<Slice>>,
+}
+
+impl Scan<'_> {
+    /// Partitions of about equal length: several for each shard, so that all cores have work.
+    pub(crate) fn plan(&self, ranges: &[HotRange]) -> Result<Arc<dyn ExecutionPlan>> {
+        let parts: Vec<HotRange> = match self.slice {
+            // A slice ends in one place.
+            Some(_) => ranges.to_vec(),
+            None => ranges.iter().flat_map(|range| split(*range)).collect(),
         };
-        progress.plan_hot(range.to.0 - range.trimmed.0);
-        let (hot, schema, progress) = (Arc::clone(hot), Arc::clone(schema), progress.clone());
-        let scan = ShardScan { hot, shard: range.shard, request, schema, progress };
-        Arc::new(scan) as Arc<dyn PartitionStream>
-    };
-    if ranges.is_empty() {
-        return Ok(Arc::new(EmptyExec::new(Arc::clone(schema))));
+        if parts.is_empty() {
+            return Ok(Arc::new(EmptyExec::new(Arc::clone(self.schema))));
+        }
+        let partitions = parts.iter().map(|part| Arc::new(self.of(part)) as Arc<dyn PartitionStream>).collect();
+        Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(self.schema), partitions, None, [], false, None)?))
     }
-    let parts: Vec<HotRange> = ranges.iter().flat_map(|range| split(*range)).collect();
-    let partitions: Vec<_> = parts.iter().map(partition).collect();
-    Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(schema), partitions, None, [], false, None)?))
+
+    /// The same of shards on other nodes, which are asked one thing at a time.
+    pub(crate) fn plan_remote(&self, ranges: &[HotRange]) -> Arc<dyn ExecutionPlan> {
+        Arc::new(RemoteScan::new(ranges.iter().map(|range| self.of(range)).collect(), self.schema))
+    }
+
+    fn of(&self, range: &HotRange) -> ShardScan {
+        let request = HotRequest {
+            from_us: self.predicates.from_us,
+            to_us: self.predicates.to_us,
+            event_types: self.predicates.type_mask(),
+            keys: self.predicates.keys.clone(),
+            names: self.predicates.names.clone(),
+            ..HotRequest::all(self.tenant, range.trimmed, range.to)
+        };
+        self.progress.plan_hot(range.to.0 - range.trimmed.0);
+        let (hot, schema, progress) = (Arc::clone(self.hot), Arc::clone(self.schema), self.progress.clone());
+        ShardScan { hot, shard: range.shard, request, schema, progress, slice: self.slice.cloned() }
+    }
 }
 
 /// Fewer events than this are not worth a partition.
 const PART_EVENTS_MIN: u64 = 20_000;
 
 fn split(range: HotRange) -> Vec<HotRange> {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let events = range.to.0 - range.trimmed.0;
-    let parts = (events / PART_EVENTS_MIN).clamp(1, cores);
+    let parts = (events / PART_EVENTS_MIN).clamp(1, cores() as u64);
     let at = |part: u64| Seq(range.trimmed.0 + events * part / parts);
     (0..parts).map(|part| HotRange { trimmed: at(part), to: at(part + 1), ..range }).collect()
 }
@@ -66,6 +83,7 @@ pub(crate) struct ShardScan {
     pub(crate) request: HotRequest,
     pub(crate) schema: SchemaRef,
     pub(crate) progress: Progress,
+    pub(crate) slice: Option<Arc<Slice>>,
 }
 
 impl PartitionStream for ShardScan {
@@ -75,7 +93,7 @@ impl PartitionStream for ShardScan {
 
     fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
         if hot_counts::answers(&self.schema) {
-            return hot_counts::execute(self.clone());
+            return hot_counts::execute(self.whole());
         }
         let batches = stream::try_unfold(self.clone(), ShardScan::next);
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), batches))
@@ -83,13 +101,20 @@ impl PartitionStream for ShardScan {
 }
 
 impl ShardScan {
+    /// Headers are few: all of them fit into a slice.
+    fn whole(&self) -> Self {
+        self.slice.iter().for_each(|slice| slice.add(0, self.request.to_seq_exclusive));
+        Self { slice: None, ..self.clone() }
+    }
+
     pub(crate) async fn next(mut self) -> Result<Option<(RecordBatch, Self)>> {
-        while self.request.from_seq < self.request.to_seq_exclusive {
+        while self.request.from_seq < self.request.to_seq_exclusive && !self.slice.as_ref().is_some_and(|slice| slice.is_full()) {
             let page =
                 self.hot.page(self.shard, &self.request).await.map_err(|error| DataFusionError::External(Box::new(error)))?;
             let batch = self.columns(&page)?;
             self.progress.read_hot(page.next.0.saturating_sub(self.request.from_seq.0));
             self.request.from_seq = page.next;
+            self.slice.iter().for_each(|slice| slice.add(batch.get_array_memory_size(), page.next));
             if batch.num_rows() > 0 {
                 return Ok(Some((batch, self)));
             }

@@ -20,6 +20,7 @@ mod lookup;
 mod params;
 mod predicates;
 mod progress;
+mod remote;
 mod table;
 mod time_travel;
 

@@ -14,6 +14,7 @@ use watershed_schema::arrow::schema_of;
 use watershed_schema::{Column, Seq, TenantId};
 
 use crate::predicates::Predicates;
+use crate::remote::Slice;
 use crate::{HotRange, HotTier, Progress, QueryError, hot_scan, lake_scan};
 
 /// Name of the pseudo-column that says where a row was read: `hot` or `lake`.
@@ -30,10 +31,25 @@ pub(crate) struct Events {
     pub(crate) pinned: Option<View>,
     /// What was read of it.
     pub(crate) progress: Progress,
+    /// Whether other nodes are to aggregate what they have; else it is read in pages as if it were here.
+    pub(crate) is_split: bool,
+    /// Only as much as this takes.
+    pub(crate) slice: Option<Arc<Slice>>,
     schema: SchemaRef,
 }
 
 impl Events {
+    fn plan_hot(&self, predicates: &Predicates, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+        let (hot, tenant, progress, slice) = (&self.hot, &self.tenant, &self.progress, self.slice.as_ref());
+        let scan = hot_scan::Scan { hot, tenant, predicates, schema, progress, slice };
+        let is_here = |range: &HotRange| !self.is_split || self.hot.is_here(range.shard);
+        let (here, there): (Vec<_>, Vec<_>) = self.ranges.iter().partition(|range| is_here(range));
+        if there.is_empty() {
+            return scan.plan(&here);
+        }
+        UnionExec::try_new(vec![scan.plan(&here)?, scan.plan_remote(&there)])
+    }
+
     /// Hot tails first, the snapshots after: what is archived in between is in both and cut off by the watermark.
     /// With a `trace`, only the shards that may hold it.
     pub(crate) async fn pin(
@@ -57,15 +73,24 @@ impl Events {
             tails,
             pinned,
             progress: Progress::default(),
+            is_split: false,
+            slice: None,
             schema: full_schema(),
         })
+    }
+
+    /// The beginning of a range of the hot tier, and nothing of the lake.
+    pub(crate) fn slice(tenant: &TenantId, hot: &Arc<dyn HotTier>, range: HotRange, slice: Arc<Slice>) -> Self {
+        let (tenant, hot, ranges) = (tenant.clone(), Arc::clone(hot), vec![range]);
+        let (tails, progress, slice) = (Vec::new(), Progress::default(), Some(slice));
+        Self { tenant, hot, ranges, tails, pinned: None, progress, is_split: false, slice, schema: full_schema() }
     }
 
     /// The lake of one moment, and nothing of the hot tier.
     pub(crate) fn past(tenant: &TenantId, hot: &Arc<dyn HotTier>, pinned: View) -> Self {
         let (ranges, tails, progress) = (Vec::new(), Vec::new(), Progress::default());
         let (tenant, hot) = (tenant.clone(), Arc::clone(hot));
-        Self { tenant, hot, ranges, tails, pinned: Some(pinned), progress, schema: full_schema() }
+        Self { tenant, hot, ranges, tails, pinned: Some(pinned), progress, is_split: false, slice: None, schema: full_schema() }
     }
 }
 
@@ -100,9 +125,9 @@ impl TableProvider for Events {
         let wanted: Vec<usize> = projection.map_or_else(|| (0..self.schema.fields().len()).collect(), Clone::clone);
         let schema = Arc::new(self.schema.project(&wanted)?);
         let predicates = Predicates::of(filters);
-        let hot = hot_scan::plan(&self.hot, &self.tenant, &self.ranges, &predicates, (&schema, &self.progress))?;
-        let Some(pinned) = &self.pinned else { return Ok(hot) };
         let (tenant, progress) = (&self.tenant, &self.progress);
+        let hot = self.plan_hot(&predicates, &schema)?;
+        let Some(pinned) = &self.pinned else { return Ok(hot) };
         let scan = |pinned| lake_scan::Scan { pinned, tenant, predicates: &predicates, schema: &schema, progress };
         match lake_scan::plan(&pinned.tables, scan, (state, filters))
             .await

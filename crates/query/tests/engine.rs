@@ -13,6 +13,7 @@ use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::{CommitRequest, Lake, Rows, ShardRows, Staged, StagedRange, storage};
 use watershed_query::{Engine, ErrorKind, HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
+use watershed_schema::proto::{PeerPartial, PeerStates};
 use watershed_schema::{BatchBuilder, Column, Epoch, EventBatch, Seq, ShardId, TenantId};
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -104,6 +105,14 @@ impl HotTier for Hot {
             event_types: batch.header().event_types,
         };
         Ok(mine.map(head).collect())
+    }
+
+    fn is_here(&self, _: ShardId) -> bool {
+        true
+    }
+
+    async fn states(&self, _: ShardId, _: &PeerPartial) -> Result<PeerStates, HotTierError> {
+        unreachable!("everything is here")
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows to columns: Arrow record batches with a projection.
 
 mod column;
+mod runs;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use crate::wire::Malformed;
 use crate::{Column, EventBatch, Kind, Projection, Row, Seq, ShardId, Value, Walk};
 use column::ColumnBuilder;
+use runs::Runs;
 
 /// Time zone of every time column, as Iceberg's `timestamptz` spells UTC in Arrow.
 pub const UTC: &str = "+00:00";
@@ -89,27 +91,29 @@ impl ColumnsBuilder {
     /// Adds events with their places.
     ///
     /// # Errors
-    /// [`Malformed`] when a row is damaged.
+    /// [`Malformed`] when a row is damaged; the builder is of no use then.
     pub fn extend<'a>(&mut self, rows: impl IntoIterator<Item = (ShardId, Seq, Row<'a>)>) -> Result<(), Malformed> {
-        // Most columns are empty in most rows: only those that a row has are touched.
-        let (mut values, mut present, mut walk) = (vec![None; self.columns.len()], Vec::new(), Walk::default());
-        for (shard, seq, row) in rows {
-            let mut take = |slot: usize, value: Value<'a>| {
-                if values[slot].replace(value).is_none() {
-                    present.push(slot);
-                }
-            };
-            row.visit_next(&self.projection, &mut walk, &mut take)?;
-            for (column, number) in [(Column::Shard, i64::from(shard.0)), (Column::Sequence, seq.0.cast_signed())] {
-                self.projection.place(column).into_iter().for_each(|slot| take(slot, Value::Int(number)));
+        let Self { projection, columns, .. } = self;
+        let (shard_slot, seq_slot) = (projection.place(Column::Shard), projection.place(Column::Sequence));
+        let (mut own, mut walk, mut runs) = (Own::new(columns.len()), Walk::default(), Runs::new(columns.len()));
+        let mut rows = rows.into_iter();
+        let mut next = rows.next();
+        while let Some((shard, seq, row)) = next {
+            next = rows.next();
+            next.iter().for_each(|(_, _, row)| row.touch());
+            if walk.share(row.shared, projection)? {
+                runs.turn(self.rows, walk.shared_values(), columns)?;
             }
-            for slot in present.drain(..) {
-                let value = values[slot].take().expect("invariant: what is present has a value");
-                self.columns[slot].put(self.rows, value)?;
+            row.visit_own(projection, &mut |slot, value| own.take(slot, value))?;
+            shard_slot.into_iter().for_each(|slot| own.take(slot, Value::Int(i64::from(shard.0))));
+            seq_slot.into_iter().for_each(|slot| own.take(slot, Value::Int(seq.0.cast_signed())));
+            for (slot, value) in own.drain() {
+                runs.pass(self.rows, slot, columns)?;
+                columns[slot].put(self.rows, value)?;
             }
             self.rows += 1;
         }
-        Ok(())
+        runs.turn(self.rows, &[], columns)
     }
 
     /// The collected rows; the builder is empty afterwards.
@@ -119,5 +123,30 @@ impl ColumnsBuilder {
         let columns = self.columns.iter_mut().map(|column| column.finish(rows)).collect();
         RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .expect("invariant: builders follow the schema and required columns are checked at birth")
+    }
+}
+
+/// What a row says itself, each column once: most are empty in most rows, so only those that a row has are touched.
+struct Own<'a> {
+    values: Vec<Option<Value<'a>>>,
+    present: Vec<usize>,
+}
+
+impl<'a> Own<'a> {
+    fn new(columns: usize) -> Self {
+        Self { values: vec![None; columns], present: Vec::with_capacity(columns) }
+    }
+
+    /// Of one column the last value wins.
+    #[inline]
+    fn take(&mut self, slot: usize, value: Value<'a>) {
+        if self.values[slot].replace(value).is_none() {
+            self.present.push(slot);
+        }
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = (usize, Value<'a>)> {
+        let Self { values, present } = self;
+        present.drain(..).filter_map(|slot| values[slot].take().map(|value| (slot, value)))
     }
 }

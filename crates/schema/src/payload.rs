@@ -3,12 +3,16 @@
 //! OTLP values keep their kind: integers exact, doubles with a point or exponent, bytes as `{"$bytes": base64}`,
 //! doubles that JSON lacks as `{"$double": "NaN"}`. A key that stands twice stands twice.
 
+mod renderer;
+
 use std::io::Write as _;
 
 use base64::Engine as _;
 
 use crate::limits::PAYLOAD_NESTING_MAX;
 use crate::wire::{Fields, Malformed, Raw};
+
+pub(crate) use renderer::Renderer;
 
 /// JSON text of an encoded [`crate::proto::Payload`].
 ///
@@ -98,7 +102,7 @@ fn any_value(value: &[u8], out: &mut Vec<u8>, depth: usize) -> Result<(), Malfor
     match (field, raw) {
         (1, Raw::Bytes(bytes)) => quote_bytes(bytes, out),
         (2, Raw::Varint(number)) => out.extend_from_slice(if number == 0 { b"false" } else { b"true" }),
-        (3, Raw::Varint(number)) => append(out, format_args!("{}", number.cast_signed())),
+        (3, Raw::Varint(number)) => out.extend_from_slice(itoa::Buffer::new().format(number.cast_signed()).as_bytes()),
         (4, Raw::Fixed64(bits)) => double(f64::from_bits(bits), out),
         (5, Raw::Bytes(list)) => array(list, out, depth + 1)?,
         (6, Raw::Bytes(list)) => key_values(list, out, depth + 1)?,

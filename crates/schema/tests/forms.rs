@@ -127,6 +127,71 @@ fn merged(batch: &EventBatch, index: usize) -> proto::Event {
     event
 }
 
+/// Columns of every kind that rows may share; few values, so that neighbours often agree.
+fn few_values() -> impl Strategy<Value = Event> {
+    let text = |column: Column| (Just(column), prop_oneof!["a", "b", ""].prop_map(Said::Text)).boxed();
+    let number = |column: Column| (Just(column), (0i64..2).prop_map(Said::Int)).boxed();
+    let zero = prop_oneof![Just(0.0), Just(-0.0)].prop_map(Said::Float);
+    let json = (0..2).prop_map(|n| Said::Json(format!("{{\"n\":{n}}}")));
+    let pair = prop_oneof![
+        text(Column::Ns),
+        text(Column::ServiceName),
+        text(Column::HostName),
+        number(Column::IngestedAt),
+        number(Column::Hour),
+        number(Column::HttpStatus),
+        (Just(Column::IsRoot), any::<bool>().prop_map(Said::Bool)),
+        (Just(Column::DurationMs), zero),
+        (Just(Column::Context), json),
+    ];
+    proptest::collection::vec(pair, 0..8).prop_map(|pairs| pairs.into_iter().collect())
+}
+
+/// Rows of a few shared parts in any order, or of none; what a row says itself wins.
+fn sharing(parts: &[Event], rows: &[(usize, Event)]) -> EventBatch {
+    let mut builder = BatchBuilder::new(TenantId::default(), 0);
+    let say = |writer: &mut EventWriter<'_>, event: &Event| {
+        event.iter().for_each(|(column, value)| write(writer, *column, value));
+    };
+    let shared: Vec<_> = parts.iter().map(|part| builder.shared(|writer| say(writer, part))).collect();
+    for (number, (part, own)) in rows.iter().enumerate() {
+        builder.row(shared.get(*part).copied(), |writer| {
+            writer.str(Column::Id, &number.to_string());
+            writer.str(Column::EventType, "log");
+            writer.str(Column::EventName, "n");
+            writer.int(Column::Timestamp, 1);
+            writer.str(Column::Ns, "own");
+            say(writer, own);
+        });
+    }
+    builder.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn rows_that_share_say_each_its_own(
+        parts in proptest::collection::vec(few_values(), 1..4),
+        rows in proptest::collection::vec((0usize..5, prop_oneof![3 => Just(Event::new()), 1 => few_values()]), 1..24),
+        cut in 0usize..24,
+    ) {
+        let batch = sharing(&parts, &rows);
+        let mut builder = ColumnsBuilder::new(Column::ALL);
+        let at = |index: usize| (ShardId(u16::try_from(index / 3).unwrap()), Seq(index as u64), batch.row(index));
+        builder.extend((0..cut.min(rows.len())).map(at)).unwrap();
+        builder.extend((cut.min(rows.len())..rows.len()).map(at)).unwrap();
+        let columns = builder.finish();
+        for index in 0..rows.len() {
+            let mut expected = from_projection(&batch, index);
+            expected.insert(Column::Shard, Said::Int(i64::try_from(index / 3).unwrap()));
+            expected.insert(Column::Sequence, Said::Int(i64::try_from(index).unwrap()));
+            // As text, for the two zeros are equal.
+            prop_assert_eq!(format!("{:?}", from_arrow(columns.columns(), index)), format!("{expected:?}"));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -10,8 +10,8 @@ use watershed_cluster::{Group, RaftCall};
 use watershed_schema::proto::control_command::Command;
 use watershed_schema::proto::peer_refusal::Reason;
 use watershed_schema::proto::{
-    JoinNode, PeerAnswer, PeerAppend, PeerDoomed, PeerLetters, PeerPositions, PeerPropose, PeerRefusal, PeerScan, PeerTail,
-    PeerTransfer, PeerUpkeep, PeerVoters,
+    JoinNode, PeerAnswer, PeerAppend, PeerDoomed, PeerLetters, PeerPartial, PeerPositions, PeerPropose, PeerRefusal, PeerScan,
+    PeerTail, PeerTransfer, PeerUpkeep, PeerVoters,
 };
 use watershed_schema::{EntryKind, EventBatch, GroupId, NodeId, Seq};
 
@@ -58,6 +58,7 @@ impl Gateway {
             Ask::Join => self.join(body).await,
             Ask::Scan => self.scan(group, body).await,
             Ask::Heads => self.heads(group, body).await,
+            Ask::Partial => self.partial(group, body).await,
             Ask::Tail => self.tail(group, body).await,
             Ask::Staged => self.staged(group).await,
             Ask::Upkeep => self.upkeep(body).await,
@@ -143,6 +144,15 @@ impl Gateway {
         let request = wire::scan_of(PeerScan::decode(body).map_err(invalid)?).map_err(invalid)?;
         let heads = self.leading(group)?.heads(request).await.map_err(of_read)?;
         Ok(PeerAnswer { page: Some(wire::heads(heads)), ..PeerAnswer::default() })
+    }
+
+    async fn partial(&self, group: GroupId, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {
+        metrics::counter!("watershed_peer_partials_total").increment(1);
+        let asked = PeerPartial::decode(body).map_err(invalid)?;
+        let shard = self.leading(group)?.id();
+        let aggregates = self.aggregates().ok_or_else(|| invalid("this node does not aggregate yet"))?;
+        let states = aggregates.states(shard, asked).await.map_err(of_read)?;
+        Ok(PeerAnswer { states: Some(states), ..PeerAnswer::default() })
     }
 
     async fn tail(&self, group: GroupId, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {

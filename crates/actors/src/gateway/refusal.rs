@@ -60,6 +60,7 @@ pub(super) fn of_read(error: ReadError) -> PeerRefusal {
     let reason = match error {
         ReadError::Trimmed { .. } => Reason::Trimmed,
         ReadError::NoLeader(_) => Reason::NotLeader,
+        ReadError::Refused(_) => Reason::Invalid,
         ReadError::Hot(_) => Reason::Unknown,
         ReadError::Stopped => Reason::Stopped,
     };

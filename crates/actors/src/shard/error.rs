@@ -72,6 +72,9 @@ pub enum ReadError {
     /// Leadership could not be confirmed.
     #[error("no leader: {0}")]
     NoLeader(String),
+    /// The node that has the events does not do what it was asked; reading them may still work.
+    #[error("refused: {0}")]
+    Refused(String),
     /// The file.
     #[error(transparent)]
     Hot(HotError),

@@ -11,7 +11,7 @@ use watershed_cluster::GroupError;
 use watershed_hot::ScanRequest;
 use watershed_lake::{Staged, StagedFile};
 use watershed_schema::proto::peer_refusal::Reason;
-use watershed_schema::proto::{BatchHeader, PeerAnswer, PeerAppend, PeerPage, PeerPropose, PeerTail};
+use watershed_schema::proto::{BatchHeader, PeerAnswer, PeerAppend, PeerPage, PeerPartial, PeerPropose, PeerStates, PeerTail};
 use watershed_schema::{EntryKind, EventBatch, NodeId, Positions, Seq, ShardId, proto};
 
 use super::error::{AppendError, ReadError};
@@ -219,6 +219,30 @@ impl ShardHandle {
         }
     }
 
+    /// Whether its events are read on this node.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.here().is_some()
+    }
+
+    /// Has the node that leads aggregate committed events, for a moment.
+    ///
+    /// # Errors
+    /// [`ReadError`]; after [`ReadError::Refused`] the events can still be read.
+    pub async fn partial(&self, asked: &PeerPartial) -> Result<PeerStates, ReadError> {
+        let body = Bytes::from(asked.encode_to_vec());
+        let attempt = async |leader, left| match self.route.ask(leader, Ask::Partial, body.clone(), left).await {
+            Ok(answer) => answer.states.ok_or_else(|| ReadError::Refused("no states came".to_owned())),
+            Err(error) if error.is_elsewhere() => Err(of_read(error)),
+            Err(error) => match of_read(error) {
+                // A node of an older version does not know the question.
+                ReadError::NoLeader(reason) => Err(ReadError::Refused(reason)),
+                trimmed => Err(trimmed),
+            },
+        };
+        self.of_leader(attempt).await
+    }
+
     async fn scan_elsewhere(&self, ask: Ask, request: &ScanRequest) -> Result<PeerPage, ReadError> {
         let body = Bytes::from(wire::scan(request).encode_to_vec());
         let asked = |leader, left| self.question(leader, ask, body.clone(), left);
@@ -264,12 +288,7 @@ impl ShardHandle {
     }
 
     async fn question(&self, to: NodeId, ask: Ask, body: Bytes, left: Duration) -> Result<PeerAnswer, ReadError> {
-        self.route.ask(to, ask, body, left).await.map_err(|error| match error {
-            Unanswered::Refused(refusal) if refusal.reason() == Reason::Trimmed => {
-                ReadError::Trimmed { first: Seq(refusal.first_seq) }
-            }
-            other => ReadError::NoLeader(other.to_string()),
-        })
+        self.route.ask(to, ask, body, left).await.map_err(of_read)
     }
 
     fn positions_of(&self, answer: PeerAnswer) -> Result<Positions, ReadError> {
@@ -292,6 +311,15 @@ impl ShardHandle {
 
     async fn propose(&self, kind: EntryKind, payload: Vec<u8>) -> Result<bool, GroupError> {
         Ok(propose(&self.route, kind, Bytes::from(payload)).await? == ACCEPTED)
+    }
+}
+
+fn of_read(error: Unanswered) -> ReadError {
+    match error {
+        Unanswered::Refused(refusal) if refusal.reason() == Reason::Trimmed => {
+            ReadError::Trimmed { first: Seq(refusal.first_seq) }
+        }
+        other => ReadError::NoLeader(other.to_string()),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, new_null_array};
+use arrow::array::{Array as _, ArrayRef, new_null_array};
 use arrow::compute::interleave;
-use arrow::datatypes::{DataType, FieldRef, Float64Type};
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
+use arrow::datatypes::{DataType, FieldRef};
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter};
 
 use super::column::Column;
 use super::memory::{Memory, Plan};
@@ -14,6 +14,7 @@ use super::order::Part;
 use super::reader::{Reader, copied};
 use super::source::{Batch, Chunks, Source};
 use crate::LakeError;
+use crate::part_file::{nans_of, write};
 
 /// Rows that are written at a time where all are the same.
 const SAME_ROWS: usize = 1 << 14;
@@ -108,18 +109,6 @@ impl Window<'_> {
     }
 }
 
-fn write(writer: &mut ArrowColumnWriter, field: &FieldRef, values: &ArrayRef) -> Result<(), LakeError> {
-    for leaf in compute_leaves(field, values)? {
-        writer.write(&leaf)?;
-    }
-    Ok(())
-}
-
 fn is_fraction(field: &FieldRef) -> bool {
     field.data_type() == &DataType::Float64
-}
-
-fn nans_of(values: &ArrayRef) -> u64 {
-    let values = values.as_primitive::<Float64Type>().iter().flatten();
-    values.filter(|value| value.is_nan()).count() as u64
 }

@@ -93,6 +93,7 @@ mod tests {
                 word.clone().prop_map(move |word| format!("{name} = '{word}'")),
                 word.clone().prop_map(move |word| format!("'{word}' = {name}")),
                 (word.clone(), word.clone()).prop_map(move |(one, other)| format!("{name} IN ('{one}', '{other}', NULL)")),
+                (word.clone(), word.clone()).prop_map(move |(one, other)| format!("({name} = '{one}' OR {name} = '{other}')")),
                 word.clone().prop_map(move |word| format!("{name} NOT IN ('{word}')")),
                 word.prop_map(move |word| format!("{name} <> '{word}'")),
                 Just(format!("{name} IS NULL")),

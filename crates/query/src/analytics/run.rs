@@ -3,15 +3,25 @@
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::Int64Type;
 use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt as _;
+use std::sync::Arc;
 use tokio::time::Instant;
+use watershed_schema::proto::analytics_request::Question;
 use watershed_schema::{TenantId, proto};
 
 use super::range::Range;
 use super::source::{EVENTS, HOT, Source};
 use crate::engine::ATTEMPTS;
-use crate::{Engine, QueryError};
+use crate::{Engine, QueryError, remote};
+
+/// What somebody asks, and when.
+pub(crate) struct Asked<'a> {
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) question: Question,
+    pub(crate) now_us: i64,
+}
 
 /// A question: a plan, and what is made of its rows.
 pub(crate) trait Analysis: Sync {
@@ -31,30 +41,30 @@ impl Engine {
     /// The answer is given out whole, so it may be made anew as long as there is time. Dropping the future ends all work.
     pub(crate) async fn analyse<A: Analysis>(
         &self,
-        tenant: &TenantId,
+        asked: &Asked<'_>,
         analysis: &A,
         range: &Range,
-        now_us: i64,
     ) -> Result<(A::Fold, proto::Coverage), QueryError> {
         let limit = self.limits.deadline;
         let end = Instant::now() + limit;
         for attempt in 1.. {
-            let done = tokio::time::timeout_at(end, self.once(tenant, analysis)).await;
+            let done = tokio::time::timeout_at(end, self.once(asked, analysis)).await;
             match done.map_err(|_elapsed| QueryError::Deadline { ms: limit.as_millis() })? {
                 Err(error) if error.is_trimmed() && attempt < ATTEMPTS => {}
                 Err(error) => return Err(error),
-                Ok((fold, source, counts)) => return Ok((fold, source.coverage(range, now_us, counts))),
+                Ok((fold, source, counts)) => return Ok((fold, source.coverage(range, asked.now_us, counts))),
             }
         }
         unreachable!("the last attempt returns")
     }
 
-    async fn once<A: Analysis>(&self, tenant: &TenantId, analysis: &A) -> Result<(A::Fold, Source, (u64, u64)), QueryError> {
+    async fn once<A: Analysis>(&self, asked: &Asked<'_>, analysis: &A) -> Result<(A::Fold, Source, (u64, u64)), QueryError> {
         let memory_bytes = self.limits.memory_bytes;
         let of = |error| QueryError::of(error, memory_bytes);
-        let source = Source::pin(self, tenant).await?;
+        let source = Source::pin(self, asked.tenant).await?;
         let held = MemoryConsumer::new("answer").register(&source.session.runtime_env().memory_pool);
-        let mut rows = analysis.plan(&source)?.execute_stream().await.map_err(of)?;
+        let plan = asked.planned(&source, analysis).await?;
+        let mut rows = execute_stream(plan, source.session.task_ctx()).map_err(of)?;
         let (mut fold, mut events, mut hot) = (A::Fold::default(), 0, 0);
         while let Some(batch) = rows.next().await {
             let batch = batch.map_err(of)?;
@@ -64,6 +74,22 @@ impl Engine {
             held.try_resize(analysis.bytes(&fold)).map_err(of)?;
         }
         Ok((fold, source, (events, hot)))
+    }
+}
+
+impl Asked<'_> {
+    /// With what other nodes do of it.
+    async fn planned(&self, source: &Source, analysis: &impl Analysis) -> Result<Arc<dyn ExecutionPlan>, QueryError> {
+        let of = |error| QueryError::of(error, 0);
+        let question = proto::PeerPartial {
+            tenant: self.tenant.as_str().to_owned(),
+            question: Some(proto::AnalyticsRequest { question: Some(self.question.clone()) }),
+            now_us: self.now_us,
+            counts_hot: source.counts_hot(),
+            ..proto::PeerPartial::default()
+        };
+        let plan = analysis.plan(source)?.create_physical_plan().await.map_err(of)?;
+        remote::push(plan, &Arc::new(question)).map_err(of)
     }
 }
 

@@ -4,6 +4,7 @@
 mod cohort;
 mod funnel;
 mod limits;
+mod remote;
 #[path = "../sets/sets.rs"]
 mod sets;
 mod sql;

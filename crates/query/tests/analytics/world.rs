@@ -1,8 +1,8 @@
 //! Events of several shards, partly in the lake. The hot tier is the port filled in with batches in memory.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::{CommitRequest, Lake, Rows, Staged, StagedRange, storage};
 use watershed_query::{Engine, HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError, Limits, QueryError};
+use watershed_schema::proto::{PeerPartial, PeerStates};
 use watershed_schema::{BatchBuilder, Column, Epoch, EventBatch, Seq, ShardId, TenantId};
 
 pub(crate) use crate::sets::event::{DAY_US, DAY0_US, Event, HOUR_US, MINUTE_US, SHARDS};
@@ -44,6 +45,17 @@ type Blocks = Vec<(Seq, Arc<EventBatch>)>;
 pub(crate) struct Hot {
     shards: Mutex<BTreeMap<u16, Blocks>>,
     pub(crate) pages: AtomicUsize,
+    /// Of the node that has all shards but the first, unless they are here, too.
+    other: OnceLock<Engine>,
+    pub(crate) are_here: AtomicBool,
+    /// Partial aggregates that it was asked for.
+    pub(crate) slices: AtomicUsize,
+    /// Places of a slice.
+    pub(crate) slice: AtomicU64,
+    /// After so many it does not aggregate any more.
+    pub(crate) slices_max: AtomicUsize,
+    /// Its states are of another form.
+    pub(crate) is_of_another_form: AtomicBool,
 }
 
 fn tail(blocks: &Blocks) -> Seq {
@@ -86,6 +98,24 @@ impl HotTier for Hot {
         };
         Ok(mine.map(head).filter(ends).collect())
     }
+
+    fn is_here(&self, shard: ShardId) -> bool {
+        shard.0 == 0 || self.are_here.load(Ordering::Relaxed)
+    }
+
+    async fn states(&self, shard: ShardId, asked: &PeerPartial) -> Result<PeerStates, HotTierError> {
+        if self.slices.fetch_add(1, Ordering::Relaxed) >= self.slices_max.load(Ordering::Relaxed) {
+            return Err(HotTierError::Refused("of an older version".to_owned()));
+        }
+        let to_seq_exclusive = asked.to_seq_exclusive.min(asked.from_seq + self.slice.load(Ordering::Relaxed));
+        let counts_hot = asked.counts_hot ^ self.is_of_another_form.load(Ordering::Relaxed);
+        let asked = PeerPartial { to_seq_exclusive, counts_hot, ..asked.clone() };
+        let states = self.other.get().expect("a node").states(shard, &asked).await;
+        states.map_err(|error| match error {
+            QueryError::Hot(error) => error,
+            error => HotTierError::Refused(error.to_string()),
+        })
+    }
 }
 
 pub(crate) struct World {
@@ -101,7 +131,10 @@ pub(crate) async fn world(limits: Limits) -> World {
     let path = dir.path().join("catalog.db");
     let catalog = SqliteCatalog::open(&path, "watershed", &warehouse, storage::local()).await.expect("opens");
     let lake = Lake::open(Arc::new(catalog)).await.expect("opens");
-    let hot = Arc::new(Hot::default());
+    let hot = Arc::new(Hot { slices_max: AtomicUsize::new(usize::MAX), slice: AtomicU64::new(1_000), ..Hot::default() });
+    // What is in the lake is not its own to aggregate.
+    let other = Engine::new(Arc::clone(&hot) as Arc<dyn HotTier>, None, limits);
+    hot.other.set(other).expect("once");
     let engine = Engine::new(Arc::clone(&hot) as Arc<dyn HotTier>, Some(Arc::new(lake.clone())), limits);
     World { hot, lake, engine, _dir: dir }
 }

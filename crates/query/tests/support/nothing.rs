@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use watershed_query::{HotHead, HotPage, HotRange, HotRequest, HotTier, HotTierError};
+use watershed_schema::proto::{PeerPartial, PeerStates};
 use watershed_schema::{ShardId, TenantId};
 
 /// Everything is archived.
@@ -20,5 +21,13 @@ impl HotTier for Nothing {
 
     async fn heads(&self, _: ShardId, _: &HotRequest) -> Result<Vec<HotHead>, HotTierError> {
         Ok(Vec::new())
+    }
+
+    fn is_here(&self, _: ShardId) -> bool {
+        true
+    }
+
+    async fn states(&self, _: ShardId, _: &PeerPartial) -> Result<PeerStates, HotTierError> {
+        unreachable!("everything is here")
     }
 }
