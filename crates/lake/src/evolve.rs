@@ -1,4 +1,4 @@
-//! An older table gets the columns that the registry has gained since; a table that does not fit is refused.
+//! An older table gets the columns and properties that newer ones have; a table that does not fit is refused.
 //!
 //! Iceberg's schema update numbers new columns itself, in order. Ours have fixed numbers, so it is checked first that
 //! the numbers will be the same: that holds as long as the registry grows at its end.
@@ -13,6 +13,7 @@ use watershed_schema::Column;
 
 use crate::partitioning::Partitioning;
 use crate::pinned_catalog::PinnedCatalog;
+use crate::table::SAYS;
 use crate::{EventTable, LakeError, schema, waits};
 
 impl EventTable {
@@ -24,14 +25,20 @@ impl EventTable {
     async fn add_missing(&self) -> Result<(), LakeError> {
         let table = self.load().await?;
         check_partitions(&table)?;
-        let missing = missing(&table)?;
-        if missing.is_empty() {
+        let (missing, unsaid) = (missing(&table)?, unsaid(&table));
+        if missing.is_empty() && unsaid.is_empty() {
             return Ok(());
         }
-        tracing::info!(columns = missing.len(), first = missing[0].name(), "the table gets the columns that it lacks");
-        let transaction = Transaction::new(&table);
-        let update = missing.into_iter().fold(transaction.update_schema(), |update, column| update.add_column(added(column)));
-        let transaction = update.apply(transaction)?;
+        tracing::info!(?missing, ?unsaid, "the table gets the columns and properties that it lacks");
+        let mut transaction = Transaction::new(&table);
+        if !missing.is_empty() {
+            let columns =
+                missing.into_iter().fold(transaction.update_schema(), |update, column| update.add_column(added(column)));
+            transaction = columns.apply(transaction)?;
+        }
+        let says = transaction.update_table_properties();
+        let says = unsaid.into_iter().fold(says, |update, (key, value)| update.set(key.to_owned(), value.to_owned()));
+        let transaction = says.apply(transaction)?;
         transaction.commit(&PinnedCatalog { inner: Arc::clone(&self.catalog), table }).await?;
         Ok(())
     }
@@ -40,6 +47,12 @@ impl EventTable {
 fn added(column: Column) -> AddColumn {
     let kind = Type::Primitive(schema::primitive(column.kind()));
     AddColumn::builder().name(column.name()).field_type(kind).doc(column.spec().doc).build()
+}
+
+/// Tables that were made by an older build do not say everything; what somebody has changed stays.
+fn unsaid(table: &Table) -> Vec<(&'static str, &'static str)> {
+    let said = table.metadata().properties();
+    SAYS.into_iter().filter(|(key, _)| !said.contains_key(*key)).collect()
 }
 
 /// Columns that the table lacks, in the order of their numbers.

@@ -6,7 +6,6 @@
 pub(crate) mod gone;
 mod history;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use backon::Retryable;
@@ -15,7 +14,7 @@ use iceberg::table::Table;
 use iceberg::{TableRequirement, TableUpdate};
 use watershed_schema::Epoch;
 
-use crate::table::{DELETE_METADATA, fence};
+use crate::table::fence;
 use crate::{EventTable, LakeError, Updates, waits};
 
 /// Which snapshots stay.
@@ -135,11 +134,6 @@ fn changes(table: &Table, plan: &[i64]) -> Vec<TableUpdate> {
         if metadata.partition_statistics_for_snapshot(snapshot_id).is_some() {
             changes.push(TableUpdate::RemovePartitionStatistics { snapshot_id });
         }
-    }
-    // Tables that were made by an older build do not say so.
-    let (key, value) = DELETE_METADATA;
-    if !metadata.properties().contains_key(key) {
-        changes.push(TableUpdate::SetProperties { updates: HashMap::from([(key.to_owned(), value.to_owned())]) });
     }
     changes
 }

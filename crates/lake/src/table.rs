@@ -24,8 +24,14 @@ pub(crate) const COMMIT_ID: &str = "watershed.commit_id";
 const TENANT: &str = "watershed.tenant";
 /// When an own table was made, milliseconds since 1970: before, nothing can have been in it.
 const MADE: &str = "watershed.made_ms";
-/// A metadata file that no catalog needs any longer goes with the commit that makes it so.
-pub(crate) const DELETE_METADATA: (&str, &str) = ("write.metadata.delete-after-commit.enabled", "true");
+/// What a table says to all who work with it.
+pub(crate) const SAYS: [(&str, &str); 3] = [
+    ("commit.retry.num-retries", "0"),
+    // A metadata file that no catalog needs any longer goes with the commit that makes it so.
+    ("write.metadata.delete-after-commit.enabled", "true"),
+    // Spark's reader of whole vectors stops at byte stream split and at lengths in differences (Iceberg 1.10); its other one does not.
+    ("read.parquet.vectorization.enabled", "false"),
+];
 
 /// A table of events in the catalog.
 #[derive(Clone, Debug)]
@@ -63,7 +69,7 @@ impl EventTable {
     fn creation(&self, by: Partitioning) -> iceberg::Result<TableCreation> {
         let now = chrono::Utc::now().timestamp_millis().to_string();
         let own = self.tenant.iter().flat_map(|tenant| [(TENANT, tenant.as_str()), (MADE, now.as_str())]);
-        let properties = [("commit.retry.num-retries", "0"), DELETE_METADATA].into_iter().chain(own);
+        let properties = SAYS.into_iter().chain(own);
         Ok(TableCreation::builder()
             .name(self.name().to_owned())
             .schema(schema::events()?)

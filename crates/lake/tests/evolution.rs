@@ -10,13 +10,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use iceberg::spec::{Schema, UnboundPartitionSpec};
-use iceberg::{Catalog, NamespaceIdent, TableCreation};
+use iceberg::{Catalog, NamespaceIdent, TableCreation, TableIdent};
 use serde_json::json;
 use watershed_lake::{Lake, LakeError, schema};
 use watershed_schema::{Column, Epoch, ShardId};
 
 use servers::pyiceberg;
 use support::{request, rows, rows_in};
+
+/// A property that somebody has changed.
+const CHANGED: &str = "read.parquet.vectorization.enabled";
 
 /// Makes the table with these fields.
 async fn made(catalog: &dyn Catalog, fields: Vec<iceberg::spec::NestedFieldRef>, partitions: Option<UnboundPartitionSpec>) {
@@ -25,6 +28,7 @@ async fn made(catalog: &dyn Catalog, fields: Vec<iceberg::spec::NestedFieldRef>,
     let creation = TableCreation::builder()
         .name("events".to_owned())
         .schema(Schema::builder().with_fields(fields).build().expect("a schema"))
+        .properties(HashMap::from([(CHANGED.to_owned(), "true".to_owned())]))
         .sort_order(schema::sort_order());
     let creation = match partitions {
         Some(partitions) => creation.partition_spec(partitions).build(),
@@ -67,6 +71,9 @@ async fn an_older_table_gets_the_columns_it_lacks() {
         assert_eq!(seen["fields"][column.name()], json!(column.id()), "{}", column.name());
     }
     assert_eq!((&seen["rows"], &seen["places"], &seen["placed"]), (&json!(5), &json!(5), &json!(5)), "{seen}");
+    let table = catalog.load_table(&TableIdent::from_strs(["watershed", "events"]).expect("a name")).await.expect("loads");
+    let said = |key: &str| table.metadata().properties().get(key).map(String::as_str);
+    assert_eq!((said("write.metadata.delete-after-commit.enabled"), said(CHANGED)), (Some("true"), Some("true")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +83,7 @@ async fn files_of_before_stay_readable() {
     let older = Lake::open(Arc::clone(&catalog)).await.expect("opens");
     commit(&older, (1, 6)).await;
     // The table of a build that has one column more: ours leaves it empty.
-    let ident = iceberg::TableIdent::from_strs(["watershed", "events"]).expect("a name");
+    let ident = TableIdent::from_strs(["watershed", "events"]).expect("a name");
     let table = catalog.load_table(&ident).await.expect("loads");
     let transaction = iceberg::transaction::Transaction::new(&table);
     let kind = iceberg::spec::Type::Primitive(iceberg::spec::PrimitiveType::String);
