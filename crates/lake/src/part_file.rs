@@ -21,6 +21,9 @@ use crate::encoding::{self, GROUP_ROWS_MAX};
 /// Longest file of the archiver; Iceberg's default.
 const TARGET_BYTES: usize = TableProperties::PROPERTY_WRITE_TARGET_FILE_SIZE_BYTES_DEFAULT;
 
+/// The file, its footer, and how many values of which column are not a number.
+pub(crate) type Closed = (Vec<u8>, ParquetMetaData, HashMap<i32, u64>);
+
 pub(crate) struct PartFile {
     file: SerializedFileWriter<Vec<u8>>,
     /// Of the table, which has Iceberg's field ids and its own types for bytes.
@@ -65,8 +68,8 @@ impl PartFile {
         (self.rows as u64) < GROUP_ROWS_MAX && bytes < TARGET_BYTES
     }
 
-    /// The file, its footer, and how many values of which column are not a number.
-    pub(crate) fn close(mut self) -> Result<(Vec<u8>, ParquetMetaData, HashMap<i32, u64>), LakeError> {
+    /// Writes what is missing.
+    pub(crate) fn close(mut self) -> Result<Closed, LakeError> {
         let mut group = self.file.next_row_group()?;
         let mut nothing = Nothing { rows: self.rows, arrays: Vec::new() };
         for (place, mut writer) in self.writers.into_iter().enumerate() {
