@@ -12,7 +12,7 @@ use datafusion::physical_plan::union::UnionExec;
 use watershed_schema::proto::PeerPartial;
 
 use super::scan::RemoteScan;
-use super::states::RemoteStates;
+use super::states;
 
 /// The lowest partial aggregate over events of other nodes is done there, and here over all others.
 pub(crate) fn push(plan: Arc<dyn ExecutionPlan>, question: &Arc<PeerPartial>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -22,7 +22,7 @@ pub(crate) fn push(plan: Arc<dyn ExecutionPlan>, question: &Arc<PeerPartial>) ->
         }
         let here = emptied(Arc::clone(&node), |leaf| leaf.is::<RemoteScan>())?;
         let there = emptied(node, |leaf| !leaf.is::<RemoteScan>())?;
-        let states = Arc::new(RemoteStates::new(there, question)?);
+        let states = states::plan(there, question)?;
         Ok(Transformed::new(UnionExec::try_new(vec![here, states])?, true, TreeNodeRecursion::Jump))
     });
     Ok(pushed?.data)

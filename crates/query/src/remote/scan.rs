@@ -27,7 +27,7 @@ impl RemoteScan {
 }
 
 /// Of a leaf that yields batches as they come.
-pub(super) fn properties(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
+fn properties(schema: &SchemaRef, partitions: usize) -> Arc<PlanProperties> {
     Arc::new(PlanProperties::new(
         EquivalenceProperties::new(Arc::clone(schema)),
         Partitioning::UnknownPartitioning(partitions),

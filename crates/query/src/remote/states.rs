@@ -1,6 +1,5 @@
 //! States of a partial aggregate that other nodes make of their events.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -10,95 +9,64 @@ use bytes::Buf as _;
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::execution_plan::reset_plan_states;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use watershed_schema::Seq;
 use watershed_schema::proto::{PeerPartial, PeerStates};
 
 use super::push::replaced;
-use super::scan::{RemoteScan, properties};
+use super::scan::RemoteScan;
 use crate::HotTierError;
 use crate::hot_scan::ShardScan;
 
-/// A partition for each shard.
-#[derive(Debug)]
-pub(super) struct RemoteStates {
+/// A partition for each shard, of a partial aggregate whose only rows are those of a [`RemoteScan`].
+pub(super) fn plan(by_pages: Arc<dyn ExecutionPlan>, question: &Arc<PeerPartial>) -> Result<Arc<dyn ExecutionPlan>> {
+    let (schema, mut shards) = (by_pages.schema(), Vec::new());
+    by_pages.apply(|node| {
+        shards.extend(node.downcast_ref::<RemoteScan>().into_iter().flat_map(|scan| scan.shards.iter().cloned()));
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let partition = |scan: ShardScan| {
+        let (by_pages, question, schema) = (Arc::clone(&by_pages), Arc::clone(question), Arc::clone(&schema));
+        Arc::new(RemoteStates { scan, by_pages, question, schema }) as Arc<dyn PartitionStream>
+    };
+    let partitions = shards.into_iter().map(partition).collect();
+    Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&schema), partitions, None, [], false, None)?))
+}
+
+/// A shard whose events are aggregated slice by slice.
+#[derive(Clone, Debug)]
+struct RemoteStates {
+    /// What is left.
+    scan: ShardScan,
     /// The same of events that are read in pages, for nodes that do not aggregate.
     by_pages: Arc<dyn ExecutionPlan>,
-    shards: Vec<ShardScan>,
     question: Arc<PeerPartial>,
-    properties: Arc<PlanProperties>,
-}
-
-impl RemoteStates {
-    /// Of a partial aggregate whose only rows are those of a [`RemoteScan`].
-    pub(super) fn new(by_pages: Arc<dyn ExecutionPlan>, question: &Arc<PeerPartial>) -> Result<Self> {
-        let mut shards = Vec::new();
-        by_pages.apply(|node| {
-            shards.extend(node.downcast_ref::<RemoteScan>().into_iter().flat_map(|scan| scan.shards.iter().cloned()));
-            Ok(TreeNodeRecursion::Continue)
-        })?;
-        let properties = properties(&by_pages.schema(), shards.len());
-        Ok(Self { by_pages, shards, question: Arc::clone(question), properties })
-    }
-}
-
-impl DisplayAs for RemoteStates {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoteStates: shards={}", self.shards.len())
-    }
-}
-
-impl ExecutionPlan for RemoteStates {
-    fn name(&self) -> &'static str {
-        "RemoteStates"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
-    }
-
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let scan = self.shards[partition].clone();
-        let (by_pages, question) = (Arc::clone(&self.by_pages), Arc::clone(&self.question));
-        let shard = Shard { scan, by_pages, question, context, schema: self.schema() };
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), shard.states())))
-    }
+    schema: SchemaRef,
 }
 
 type Batches = BoxStream<'static, Result<RecordBatch>>;
 
-/// A shard whose events are aggregated slice by slice.
-struct Shard {
-    /// What is left.
-    scan: ShardScan,
-    by_pages: Arc<dyn ExecutionPlan>,
-    question: Arc<PeerPartial>,
-    context: Arc<TaskContext>,
-    schema: SchemaRef,
-}
-
-impl Shard {
-    fn states(self) -> Batches {
-        let slices = stream::try_unfold(self, |mut shard| async move {
-            let next = shard.next().await?;
-            Ok::<_, DataFusionError>(next.map(|batches| (batches, shard)))
-        });
-        slices.try_flatten().boxed()
+impl PartitionStream for RemoteStates {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    async fn next(&mut self) -> Result<Option<Batches>> {
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let slices = stream::try_unfold((self.clone(), context), |(mut shard, context)| async move {
+            let next = shard.next(&context).await?;
+            Ok::<_, DataFusionError>(next.map(|batches| (batches, (shard, context))))
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), slices.try_flatten().boxed()))
+    }
+}
+
+impl RemoteStates {
+    async fn next(&mut self, context: &Arc<TaskContext>) -> Result<Option<Batches>> {
         let (from, to) = (self.scan.request.from_seq, self.scan.request.to_seq_exclusive);
         if from >= to {
             return Ok(None);
@@ -110,7 +78,7 @@ impl Shard {
             }
             Err(HotTierError::Refused(reason)) => {
                 tracing::warn!(shard = %self.scan.shard, reason, "its node does not aggregate its events: they are read in pages");
-                (self.rest()?, to)
+                (self.rest(context)?, to)
             }
             Err(error) => return Err(DataFusionError::External(Box::new(error))),
         };
@@ -134,13 +102,13 @@ impl Shard {
     }
 
     /// What is left, in pages.
-    fn rest(&self) -> Result<Batches> {
+    fn rest(&self, context: &Arc<TaskContext>) -> Result<Batches> {
         let scan = Arc::new(RemoteScan::new(vec![self.scan.clone()], &self.scan.schema));
         let by_pages = replaced(Arc::clone(&self.by_pages), |leaf| {
             leaf.is::<RemoteScan>().then(|| Arc::clone(&scan) as Arc<dyn ExecutionPlan>)
         })?;
         // What a plan's nodes keep is shared with the plan that it was made of, which runs.
         let by_pages = reset_plan_states(by_pages)?;
-        Ok(CoalescePartitionsExec::new(by_pages).execute(0, Arc::clone(&self.context))?.boxed())
+        Ok(CoalescePartitionsExec::new(by_pages).execute(0, Arc::clone(context))?.boxed())
     }
 }
