@@ -107,6 +107,7 @@ impl<'a> Rewrite<'a> {
             let chunks = self.fetch(&columns.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await?;
             let window = Window { inputs: self.inputs(&chunks), part, decoded_bytes_max: self.bytes_max };
             let encoded = window.encode(columns.iter().zip(writers.by_ref()).collect(), self.threads)?;
+            drop(chunks);
             for ((id, _), encoded) in columns.iter().zip(encoded) {
                 out.note(*id, &encoded);
                 encoded.chunk.append_to_row_group(&mut group)?;
@@ -148,20 +149,29 @@ impl<'a> Rewrite<'a> {
     }
 }
 
-/// Where Parquet's writer puts its bytes until they are sent.
+/// Where Parquet's writer puts its bytes until they are sent: in pieces, for a column takes tens of megabytes, and what grows
+/// is copied to twice its length.
 #[derive(Clone, Default)]
-struct Buffer(Arc<Mutex<Vec<u8>>>);
+struct Buffer(Arc<Mutex<Vec<Vec<u8>>>>);
+
+const PIECE_BYTES: usize = 1 << 20;
 
 impl Buffer {
-    fn take(&self) -> Vec<u8> {
+    fn take(&self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
+        let mut pieces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pieces.last().is_none_or(|piece| piece.len() == PIECE_BYTES) {
+            pieces.push(Vec::with_capacity(PIECE_BYTES));
+        }
+        let piece = pieces.last_mut().expect("invariant: there is one");
+        let taken = bytes.len().min(PIECE_BYTES - piece.len());
+        piece.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -191,9 +201,11 @@ impl Out {
     }
 
     async fn send(&mut self) -> Result<(), LakeError> {
-        let bytes = self.buffer.take();
-        self.bytes += bytes.len() as u64;
-        Ok(self.file.write(bytes.into()).await?)
+        for piece in self.buffer.take() {
+            self.bytes += piece.len() as u64;
+            self.file.write(piece.into()).await?;
+        }
+        Ok(())
     }
 
     async fn close(mut self) -> Result<(u64, HashMap<i32, u64>, usize), LakeError> {
