@@ -168,9 +168,19 @@ impl Cluster {
     /// Starts those that are down, all at once; returns when they are ready.
     pub fn start_again(&mut self) {
         let down: Vec<usize> = (0..self.nodes.len()).filter(|place| self.nodes[*place].is_none()).collect();
-        for (place, node) in down.iter().zip(self.start_all(&down)) {
+        self.start_these(&down);
+    }
+
+    /// Starts those at these places, which are down.
+    pub fn start_these(&mut self, places: &[usize]) {
+        for (place, node) in places.iter().zip(self.start_all(places)) {
             self.nodes[*place] = node;
         }
+    }
+
+    /// Environment variables of nodes that are started from now on, beside what a cluster needs.
+    pub fn set_environment(&mut self, environment: &[(&'static str, &'static str)]) {
+        self.environment = environment.to_vec();
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -64,6 +64,17 @@ impl Server {
         server.grpc = told.recv_timeout(START_DEADLINE).ok()?;
         server.http = told.recv_timeout(START_DEADLINE).ok()?;
         Some(server)
+    }
+
+    /// Runs the command line against the node: what it printed, and how it ended.
+    ///
+    /// # Panics
+    /// When there is no binary.
+    #[must_use]
+    pub fn cli(&self, words: &[&str]) -> (String, Output) {
+        let mut command = Command::new(crate::target().join("debug/watershed"));
+        let output = command.args(words).env("WATERSHED_ENDPOINT", &self.grpc).output().expect("the binary runs");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output)
     }
 
     /// A client of tenant `default`.

@@ -1,20 +1,17 @@
 //! What the lake says of itself on the command line: snapshots, files, sums; and the past in SQL.
 
-use std::process::Command;
-
 use serde_json::Value;
 use watershed_tests::otlp::{Exporter, spans};
 use watershed_tests::server::Server;
-use watershed_tests::{number, target, until};
+use watershed_tests::{number, until};
 
 const FLAGS: [&str; 2] = ["--flush-interval", "1s"];
 const IN_HOT: &str = "SELECT count(*) FROM events WHERE _tier = 'hot'";
 
 fn watershed(server: &Server, words: &[&str]) -> String {
-    let output = Command::new(target().join("debug/watershed")).args(words).env("WATERSHED_ENDPOINT", &server.grpc).output();
-    let output = output.expect("the binary runs");
+    let (printed, output) = server.cli(words);
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    printed
 }
 
 fn json(server: &Server, words: &[&str]) -> Value {

@@ -6,6 +6,7 @@
 mod commit;
 mod committer;
 mod letters;
+mod read_letters;
 mod stage;
 mod upkeep;
 
@@ -17,8 +18,8 @@ use std::time::Duration;
 use ractor::rpc::CallResult;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::sync::mpsc;
-use watershed_lake::{DeadLetters, Lake, LakeError};
-use watershed_schema::proto::{DeadLetter, PeerDoomed, PeerLetters, PeerRun, Replayed, UpkeepStep};
+use watershed_lake::{Lake, LakeError};
+use watershed_schema::proto::{PeerDoomed, Purged, Replayed, UpkeepStep};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use crate::control::ControlHandle;
@@ -43,8 +44,8 @@ pub(crate) enum ArchiveError {
     Propose(#[from] watershed_cluster::GroupError),
     #[error("lake: {0}")]
     Lake(#[from] LakeError),
-    #[error("dead letters: {0}")]
-    Letters(#[from] io::Error),
+    #[error("letter {0} has changed meanwhile: look again")]
+    LetterChanged(String),
     #[error("encoder thread: {0}")]
     Thread(#[source] io::Error),
     #[error("shard {0}: the lake is ahead of this data folder: it belongs to another cluster, or the folder was lost")]
@@ -58,8 +59,10 @@ pub(crate) enum Message {
     Flush(RpcReplyPort<bool>),
     /// Write dead letters into the lake after all; empty = all of them.
     Replay(Vec<String>, RpcReplyPort<Result<Vec<Replayed>, String>>),
+    /// Give dead letters up.
+    Purge(Vec<String>, RpcReplyPort<Result<Vec<Purged>, String>>),
     /// Take rows out of the dead letters: after a replay that runs, so that none comes back.
-    Forget(PeerDoomed, RpcReplyPort<Result<Option<UpkeepStep>, String>>),
+    Forget(PeerDoomed, RpcReplyPort<Vec<UpkeepStep>>),
     /// Do these, one after the other; the answer is whether this node does.
     Upkeep(Vec<Job>, Steps, RpcReplyPort<Result<(), UpkeepError>>),
 }
@@ -80,7 +83,6 @@ pub(crate) struct Archiver {
     shards: Vec<ShardHandle>,
     control: ControlHandle,
     lake: Arc<Lake>,
-    letters: DeadLetters,
     due: Due,
     /// Where a shard's next run was refused, and how often.
     refused: BTreeMap<ShardId, (Seq, u32)>,
@@ -115,10 +117,10 @@ impl Actor for ArchiverActor {
             Message::Replay(names, reply) => {
                 drop(reply.send(Box::pin(archiver.replay(&names)).await.map_err(|error| error.to_string())));
             }
-            Message::Forget(doomed, reply) => {
-                let done = letters::forget(&archiver.shards, &archiver.letters, &doomed);
-                drop(reply.send(done.map_err(|error| error.to_string())));
+            Message::Purge(names, reply) => {
+                drop(reply.send(archiver.purge(&names).await.map_err(|error| error.to_string())));
             }
+            Message::Forget(doomed, reply) => drop(reply.send(Box::pin(archiver.forget(&doomed)).await)),
             Message::Upkeep(jobs, steps, reply) => drop(reply.send(archiver.ask_for_upkeep(jobs, &steps))),
         }
         Ok(())
@@ -161,6 +163,7 @@ impl Archiver {
         let commits = self.control.is_leader();
         if commits && !self.recovered {
             commit::recover(&self.shards, &self.lake).await?;
+            letters::recover(&self.shards, &self.lake).await?;
         }
         self.recovered = commits;
         // A shard that cannot go on does not hold up the others.
@@ -207,9 +210,9 @@ fn jitter(failures: u32) -> u32 {
 /// The archiver of a node.
 pub(crate) struct ArchiverHandle {
     actor: ActorRef<Message>,
-    letters: DeadLetters,
     shards: Vec<ShardHandle>,
     control: ControlHandle,
+    lake: Arc<Lake>,
 }
 
 impl ArchiverHandle {
@@ -222,13 +225,12 @@ impl ArchiverHandle {
     ) -> Result<Self, StartError> {
         let Settings { flush_interval: interval, archive_rows: rows, archive_bytes: bytes, archive_attempts: attempts, .. } =
             *settings;
+        letters::tell_of_former(&settings.data_dir);
         let upkeep = Rounds::new(Arc::clone(&lake), shards.clone(), settings.upkeep.clone());
-        let letters = DeadLetters::open(&settings.data_dir.join("dead-letters"))?;
         let archiver = Archiver {
             shards: shards.clone(),
             control: control.clone(),
-            lake,
-            letters: letters.clone(),
+            lake: Arc::clone(&lake),
             // It ends with the snapshot: files are begun before.
             due: Due { interval: interval - interval / 12, rows, bytes, attempts },
             refused: BTreeMap::new(),
@@ -238,56 +240,32 @@ impl ArchiverHandle {
             recovered: false,
         };
         let (actor, _joined) = ArchiverActor::spawn_linked(None, ArchiverActor, archiver, supervisor.clone()).await?;
-        Ok(Self { actor, letters, shards, control })
+        Ok(Self { actor, shards, control, lake })
     }
 
-    /// What the lake refused.
-    pub(crate) fn dead_letters(&self) -> io::Result<Vec<DeadLetter>> {
-        letters::list(&self.shards, &self.letters)
+    async fn replay_here(&self, names: Vec<String>) -> Result<Vec<Replayed>, UpkeepError> {
+        self.called(|reply| Message::Replay(names, reply)).await?.map_err(UpkeepError::Not)
     }
 
-    /// Which events of a tenant are among this node's letters.
-    pub(crate) fn letters_of(&self, asked: &PeerLetters) -> io::Result<Vec<PeerRun>> {
-        letters::runs(&self.letters, asked)
+    async fn purge_here(&self, names: Vec<String>) -> Result<Vec<Purged>, UpkeepError> {
+        self.called(|reply| Message::Purge(names, reply)).await?.map_err(UpkeepError::Not)
     }
 
-    /// The same of all nodes, in order.
-    pub(crate) async fn letters_everywhere(&self, asked: &PeerLetters) -> io::Result<Vec<PeerRun>> {
-        let mut runs = self.letters_of(asked)?;
-        runs.extend(self.letters_elsewhere(asked).await);
-        runs.sort_by_key(|run| run.from_seq_inclusive);
-        Ok(runs)
+    async fn forget_letters(&self, doomed: PeerDoomed) -> Result<Vec<UpkeepStep>, UpkeepError> {
+        self.called(|reply| Message::Forget(doomed, reply)).await
     }
 
-    pub(crate) fn dead_letter_count(&self) -> io::Result<usize> {
-        letters::count(&self.shards, &self.letters)
-    }
-
-    /// Takes rows out of this node's dead letters, so that they cannot come back; what was done, if anything.
-    pub(crate) async fn forget_letters(&self, doomed: PeerDoomed) -> Result<Option<UpkeepStep>, String> {
-        match self.actor.call(|reply| Message::Forget(doomed, reply), None).await {
-            Ok(CallResult::Success(done)) => done,
-            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(STOPPING.to_owned()),
-        }
-    }
-
-    /// Writes dead letters into the lake after all.
-    pub(crate) async fn replay(&self, names: Vec<String>) -> Result<Vec<Replayed>, String> {
-        match self.actor.call(|reply| Message::Replay(names, reply), None).await {
-            Ok(CallResult::Success(done)) => done,
-            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(STOPPING.to_owned()),
+    async fn called<T: Send + 'static>(&self, message: impl FnOnce(RpcReplyPort<T>) -> Message) -> Result<T, UpkeepError> {
+        match self.actor.call(message, None).await {
+            Ok(CallResult::Success(done)) => Ok(done),
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(UpkeepError::Not(STOPPING.to_owned())),
         }
     }
 
     /// Has this node's archiver do these.
     async fn jobs(&self, jobs: Vec<Job>) -> Result<Vec<UpkeepStep>, UpkeepError> {
         let (steps, mut told) = mpsc::channel(STEPS_MAX);
-        match self.actor.call(|reply| Message::Upkeep(jobs, steps, reply), None).await {
-            Ok(CallResult::Success(taken)) => taken?,
-            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => {
-                return Err(UpkeepError::Not(STOPPING.to_owned()));
-            }
-        }
+        self.called(|reply| Message::Upkeep(jobs, steps, reply)).await??;
         let mut done = Vec::new();
         while let Some(step) = told.recv().await {
             done.push(step);

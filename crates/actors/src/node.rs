@@ -1,5 +1,7 @@
 //! Everything local: the shards of this node, the ring, the budget, the actors.
 
+mod lake;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +13,8 @@ use tokio::sync::watch;
 use watershed_cluster::{ControlView, Pulse, Ring};
 use watershed_lake::Lake;
 use watershed_schema::proto::control_command::Command;
-use watershed_schema::proto::{DeadLetter, FoundCluster, JoinNode, PeerLetters, Replayed, UpkeepStep};
-use watershed_schema::{Column, EventBatch, GroupId, NodeId, Row, Seq, ShardId, TenantId, Value};
+use watershed_schema::proto::{FoundCluster, JoinNode};
+use watershed_schema::{Column, EventBatch, GroupId, NodeId, Row, ShardId, TenantId, Value};
 
 use crate::archive::{ArchiverHandle, Upkeep};
 use crate::control::{ControlHandle, Controller};
@@ -262,80 +264,6 @@ impl Node {
     #[must_use]
     pub fn subscribe(&self, tenant: TenantId, filter: Arc<Filter>, on_lag: OnLag, cursors: &[Cursor]) -> Subscriber {
         Subscriber::new(self.inner.hub.clone(), self.shards(), (tenant, filter, on_lag), cursors)
-    }
-
-    /// Archives everything that is committed now and waits for the snapshot. `false`: it could not, now.
-    pub async fn flush(&self) -> bool {
-        match &self.inner.archiver {
-            Some(archiver) => archiver.flush().await,
-            None => false,
-        }
-    }
-
-    /// What the lake refused for good.
-    ///
-    /// # Errors
-    /// When the letters cannot be read.
-    pub fn dead_letters(&self) -> std::io::Result<Vec<DeadLetter>> {
-        self.inner.archiver.as_ref().map_or_else(|| Ok(Vec::new()), |archiver| archiver.dead_letters())
-    }
-
-    /// Runs of a tenant's events in a shard that are in dead letters of any node, within `[from, to)`, in order.
-    ///
-    /// # Errors
-    /// When the letters of this node cannot be read.
-    pub async fn lettered(&self, tenant: &TenantId, shard: ShardId, (from, to): (Seq, Seq)) -> std::io::Result<Vec<(Seq, Seq)>> {
-        let Some(archiver) = &self.inner.archiver else { return Ok(Vec::new()) };
-        let asked = PeerLetters {
-            tenant: tenant.as_str().to_owned(),
-            shard: u32::from(shard.0),
-            from_seq_inclusive: from.0,
-            to_seq_exclusive: to.0,
-        };
-        let runs = archiver.letters_everywhere(&asked).await?.into_iter();
-        Ok(runs.map(|run| (Seq(run.from_seq_inclusive), Seq(run.to_seq_exclusive))).collect())
-    }
-
-    /// How many dead letters there are.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn dead_letter_count(&self) -> std::io::Result<usize> {
-        self.inner.archiver.as_ref().map_or(Ok(0), |archiver| archiver.dead_letter_count())
-    }
-
-    /// Writes dead letters into the lake after all; no names: all of them.
-    ///
-    /// # Errors
-    /// Why none could be tried; why a single one was refused stands in its answer.
-    pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<Replayed>, String> {
-        match &self.inner.archiver {
-            Some(archiver) => archiver.replay(names).await,
-            None => Err("this node has no lake".to_owned()),
-        }
-    }
-
-    /// Has the committer keep the lake in shape now: what was done, round by round. `dry_run`: only looks for orphans.
-    ///
-    /// # Errors
-    /// When this node has no lake, nobody commits now, or the committer went while it was at it.
-    pub async fn maintain(&self, dry_run: bool) -> Result<Vec<UpkeepStep>, String> {
-        match &self.inner.archiver {
-            Some(archiver) => archiver.maintain(dry_run).await.map_err(|error| error.to_string()),
-            None => Err("this node has no lake".to_owned()),
-        }
-    }
-
-    /// Has the committer take a tenant's rows out of the lake, or those of one of its actors, with all that is committed
-    /// now on any node: what was done, round by round. Rows in dead letters go, too; where they may remain is a failed step.
-    ///
-    /// # Errors
-    /// When this node has no lake, nobody commits now, or what is committed cannot be archived: then nothing is deleted.
-    pub async fn delete(&self, tenant: &TenantId, actor: Option<String>) -> Result<Vec<UpkeepStep>, String> {
-        match &self.inner.archiver {
-            Some(archiver) => archiver.delete(tenant.as_str().to_owned(), actor).await.map_err(|error| error.to_string()),
-            None => Err("this node has no lake".to_owned()),
-        }
     }
 
     /// From now on other nodes may have events aggregated here.

@@ -37,15 +37,13 @@ pub enum Ask {
     Staged = 41,
     /// How the node's replicas are; no body.
     Replicas = 42,
-    /// Keep the lake in shape, or take rows out of it; [`watershed_schema::proto::PeerUpkeep`].
+    /// Keep the lake in shape, take rows out of it, or bring dead letters into it; [`watershed_schema::proto::PeerUpkeep`].
     Upkeep = 43,
     /// Stage all that is committed in the shards that the node leads; no body.
     Stage = 44,
-    /// Take rows out of the node's dead letters; [`watershed_schema::proto::PeerDoomed`].
-    Forget = 45,
-    /// Which events are among the node's dead letters; [`watershed_schema::proto::PeerLetters`].
-    Letters = 46,
-    /// Aggregate committed events; [`watershed_schema::proto::PeerPartial`].
+    /// A shard's dead letters; no body.
+    Letters = 48,
+    /// Aggregate committed events; [`watershed_schema::proto::PeerPartial`]. Numbers below it, from 45 on, were others'.
     Partial = 47,
 }
 
@@ -54,11 +52,11 @@ impl Ask {
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         use Ask::{
-            Append, Forget, Heads, Join, Letters, Partial, Propose, ReadIndex, Replicas, Scan, Stage, Staged, Tail, Transfer,
-            Upkeep, Voters,
+            Append, Heads, Join, Letters, Partial, Propose, ReadIndex, Replicas, Scan, Stage, Staged, Tail, Transfer, Upkeep,
+            Voters,
         };
         let shards = [Append, ReadIndex, Propose, Voters, Transfer, Join, Scan, Heads, Tail, Staged, Replicas];
-        shards.into_iter().chain([Upkeep, Stage, Forget, Letters, Partial]).find(|ask| *ask as u8 == number)
+        shards.into_iter().chain([Upkeep, Stage, Partial, Letters]).find(|ask| *ask as u8 == number)
     }
 
     /// Whether its answer may be large.

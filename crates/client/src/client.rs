@@ -267,23 +267,6 @@ impl Client {
         Ok(self.query_service().status(proto::StatusRequest {}).await?.into_inner())
     }
 
-    /// Rows that the lake refused for good, as runs with the reason.
-    ///
-    /// # Errors
-    /// [`Error::Status`].
-    pub async fn dead_letters(&self) -> Result<Vec<proto::DeadLetter>, Error> {
-        Ok(self.lake_service().list_dead_letters(proto::ListDeadLettersRequest {}).await?.into_inner().letters)
-    }
-
-    /// Writes dead letters into the lake after all, each exactly once; no names: all of them.
-    ///
-    /// # Errors
-    /// [`Error::Status`]; what is refused again says so in its answer.
-    pub async fn replay_dead_letters(&self, names: Vec<String>) -> Result<Vec<proto::Replayed>, Error> {
-        let request = proto::ReplayDeadLettersRequest { names };
-        Ok(self.lake_service().replay_dead_letters(request).await?.into_inner().replayed)
-    }
-
     /// Keeps the lake in shape now: what was done, round by round. `dry_run`: only looks for orphans.
     ///
     /// # Errors
@@ -329,7 +312,7 @@ impl Client {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
     }
 
-    fn lake_service(&self) -> LakeServiceClient<Service> {
+    pub(crate) fn lake_service(&self) -> LakeServiceClient<Service> {
         LakeServiceClient::with_interceptor(self.channel.clone(), self.tenant.clone())
     }
 

@@ -16,6 +16,7 @@ mod backoff;
 mod client;
 mod cluster;
 mod continuity;
+mod dead_letters;
 mod error;
 mod lake;
 mod live;
@@ -39,8 +40,9 @@ pub use watershed_schema::proto::{
     Progress, RatioRequest, RatioResponse, TrackPoint, TrackRequest, TrackResponse,
 };
 pub use watershed_schema::proto::{
-    DeadLetter, DescribeClusterResponse, DescribeLakeResponse, Event, Filter, GapReason, LakeFile, LakePartition, LakeRange,
-    LakeSnapshot, ListFilesResponse, NodeStatus, OnLag, Replayed, ReplicaStatus, ShardStatus, StatusResponse, UpkeepStep,
+    DeadLetter, DeadLetterRow, DescribeClusterResponse, DescribeLakeResponse, Event, Filter, GapReason, LakeFile, LakePartition,
+    LakeRange, LakeSnapshot, ListFilesResponse, NodeStatus, OnLag, Purged, Replayed, ReplicaStatus, ShardStatus, StatusResponse,
+    UpkeepStep,
 };
 
 /// Stubs of the services of `proto/`; the servers are there for tests and for whoever wants to stand in for us.

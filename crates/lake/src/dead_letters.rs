@@ -1,189 +1,132 @@
-//! Runs of rows that the lake refused for good: kept in a folder with the reason, until they are replayed.
+//! Runs of rows that the lake refused for good: kept beside the shared table with the reason, until they are replayed.
 //!
-//! A letter counts once its shard's log says that the run is staged (with fewer files than it has rows). Before that
-//! its rows are still in the log, and a letter is what a crash left behind: it is written again or removed.
+//! They lie where the lake lies, so they are as safe as its rows and every node can read them. A letter is one that its
+//! shard's log names; a file that no log names is what a crash left behind, or a node that led no longer: an orphan. Other
+//! removers of orphans (Spark's) pass over folders whose names begin with `_`.
 
+mod file;
 mod runs;
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-use prost::Message as _;
-use watershed_schema::proto::{DeadLetter, DeadLetterBlock, DeadLetterFile};
-use watershed_schema::{EventBatch, Row, Seq, ShardId};
+use uuid::Uuid;
+use watershed_schema::proto::DeadLetter;
+use watershed_schema::{Row, Seq};
 
-use crate::Rows;
+use crate::{Lake, LakeError, Rows};
 
-const ENDING: &str = "dead";
-const CRC_BYTES: usize = 4;
+/// Under the location of the shared table.
+pub(crate) const FOLDER: &str = "_dead_letters";
+pub(crate) const ENDING: &str = ".dead";
+/// What is kept of a reason: it stands in the log, and in every snapshot of the shard.
+const REASON_BYTES_MAX: usize = 1_024;
+const TENANTS_MAX: usize = 16;
 
-/// The folder. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct DeadLetters {
-    folder: PathBuf,
+/// Why rows were given up.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenUp<'a> {
+    /// What the lake said last.
+    pub reason: &'a str,
+    /// How often.
+    pub attempts: u32,
+    /// Microseconds since the epoch.
+    pub since_us: i64,
 }
 
-impl DeadLetters {
-    /// Opens or makes the folder.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.to_owned() })
-    }
+/// What became of a letter from which rows went.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Struck {
+    /// How many went.
+    pub rows: u64,
+    /// The letter without them, in a file of its own; `None` when none is left.
+    pub left: Option<DeadLetter>,
+}
 
-    /// Keeps rows, durably; a letter of the same run is replaced.
+impl Lake {
+    /// Keeps rows, durably, under a name that no other file has.
     ///
     /// # Errors
-    /// What the disk says.
-    pub fn put(&self, rows: &Rows, reason: &str, attempts: u32, since_us: i64) -> io::Result<DeadLetter> {
-        let about = DeadLetter {
-            name: format!("{}-{}-{}", rows.shard, rows.from_seq, rows.to_seq),
+    /// When the catalog or the storage fails.
+    pub async fn put_letter(&self, rows: &Rows, why: GivenUp<'_>) -> Result<DeadLetter, LakeError> {
+        let rows = &without(rows, |_| false);
+        let name = format!("{}-{}-{}", rows.shard, rows.from_seq, rows.to_seq);
+        let letter = DeadLetter {
+            file: format!("{name}-{}{ENDING}", Uuid::now_v7()),
+            name,
             shard: u32::from(rows.shard.0),
             from_seq_inclusive: rows.from_seq.0,
             to_seq_exclusive: rows.to_seq.0,
             rows: rows.len() as u64,
-            reason: reason.to_owned(),
-            attempts,
-            since_us,
+            reason: why.reason[..why.reason.floor_char_boundary(REASON_BYTES_MAX)].to_owned(),
+            attempts: why.attempts,
+            since_us: why.since_us,
+            tenants: rows.tenants().into_iter().take(TENANTS_MAX).map(str::to_owned).collect(),
         };
-        let block = |(first, batch): &(Seq, Arc<EventBatch>)| DeadLetterBlock { first_seq: first.0, batch: Some(batch.seal()) };
-        let letter = DeadLetterFile { about: Some(about.clone()), blocks: rows.blocks.iter().map(block).collect() };
-        self.write(&about.name, &letter.encode_to_vec())?;
-        Ok(about)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let (path, draft) = (self.path(name), self.folder.join(format!("{name}.draft")));
-        let mut file = File::create(&draft)?;
-        file.write_all(&crc32fast::hash(bytes).to_le_bytes())?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&draft, &path)?;
-        File::open(&self.folder)?.sync_all()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.{ENDING}"))
-    }
-
-    /// Letters of a shard whose run is staged, in order.
-    ///
-    /// # Errors
-    /// What the disk says; a damaged letter is an error, never passed over.
-    pub fn list(&self, shard: ShardId, staged: Seq) -> io::Result<Vec<DeadLetter>> {
-        let counted = self.names(shard)?.into_iter().filter(|name| name.to_seq <= staged);
-        counted.map(|name| Ok(read(&self.path(&name.text))?.about.unwrap_or_default())).collect()
-    }
-
-    /// Number of those letters; none is opened.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn count(&self, shard: ShardId, staged: Seq) -> io::Result<usize> {
-        Ok(self.names(shard)?.iter().filter(|name| name.to_seq <= staged).count())
-    }
-
-    /// Removes what a crash left behind: letters of runs that are not staged.
-    ///
-    /// # Errors
-    /// What the disk says.
-    pub fn forget_unstaged(&self, shard: ShardId, staged: Seq) -> io::Result<()> {
-        let names = self.names(shard)?;
-        names.iter().filter(|name| name.to_seq > staged).try_for_each(|name| self.remove(&name.text))
+        let (io, path) = self.letter_file(&letter).await?;
+        io.new_output(&path)?.write(file::encode(&letter, rows)).await?;
+        Ok(letter)
     }
 
     /// The rows of a letter.
     ///
     /// # Errors
-    /// What the disk says, or that the letter is damaged.
-    pub fn rows(&self, name: &str) -> io::Result<Rows> {
-        let letter = read(&self.path(name))?;
-        let about = letter.about.unwrap_or_default();
-        let block = |block: DeadLetterBlock| {
-            let sealed = block.batch.ok_or_else(|| io::Error::other("a block without rows"))?;
-            Ok((Seq(block.first_seq), Arc::new(EventBatch::open(&sealed).map_err(io::Error::other)?)))
-        };
-        let blocks = letter.blocks.into_iter().map(block).collect::<io::Result<_>>()?;
-        Ok(Rows { shard: shard_of(&about), from_seq: Seq(about.from_seq_inclusive), to_seq: Seq(about.to_seq_exclusive), blocks })
+    /// [`LakeError::Letter`] for one that is damaged; when the catalog or the storage fails.
+    pub async fn letter(&self, letter: &DeadLetter) -> Result<Rows, LakeError> {
+        let (io, path) = self.letter_file(letter).await?;
+        let bytes = io.new_input(&path)?.read().await?;
+        file::decode(bytes).map_err(|reason| LakeError::Letter { name: letter.name.clone(), reason })
     }
 
-    /// Takes rows out of a letter, durably, and the letter away when none is left; how many there were.
+    /// Writes a letter again without rows that go. The file of before stays: who names the new one in the log removes it.
     ///
     /// # Errors
-    /// What the disk says, or that the letter is damaged.
-    pub fn forget(&self, letter: &DeadLetter, goes: impl Fn(&Row<'_>) -> bool) -> io::Result<u64> {
-        let mut rows = self.rows(&letter.name)?;
-        let (before, mut blocks) = (rows.len(), Vec::new());
-        for (first, batch) in std::mem::take(&mut rows.blocks) {
-            // A number is a row's place in its batch, so a batch is cut where rows go.
-            let kept = (0..batch.len()).filter(|row| !goes(&batch.row(*row))).collect::<Vec<_>>();
-            for run in kept.chunk_by(|one, next| one + 1 == *next) {
-                blocks.extend(batch.select(run).map(|part| (Seq(first.0 + run[0] as u64), Arc::new(part))));
-            }
+    /// As [`Lake::letter`] and [`Lake::put_letter`].
+    pub async fn strike(&self, letter: &DeadLetter, goes: impl Fn(&Row<'_>) -> bool + Send) -> Result<Struck, LakeError> {
+        let rows = self.letter(letter).await?;
+        let left = without(&rows, goes);
+        let gone = (rows.len() - left.len()) as u64;
+        if gone == 0 || left.is_empty() {
+            let left = (gone == 0).then(|| letter.clone());
+            return Ok(Struck { rows: gone, left });
         }
-        rows.blocks = blocks;
-        match rows.len() {
-            left if left == before => return Ok(0),
-            0 => self.remove(&letter.name)?,
-            _ => drop(self.put(&rows, &letter.reason, letter.attempts, letter.since_us)?),
-        }
-        Ok((before - rows.len()) as u64)
+        let DeadLetter { reason, attempts, since_us, .. } = letter;
+        let why = GivenUp { reason, attempts: *attempts, since_us: *since_us };
+        Ok(Struck { rows: gone, left: Some(self.put_letter(&left, why).await?) })
     }
 
-    /// Removes a letter, durably; one that is gone is fine.
+    /// Removes a letter's file; one that is gone is fine. Who calls it has told the log before.
     ///
     /// # Errors
-    /// What the disk says.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.path(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => File::open(&self.folder)?.sync_all(),
+    /// When the catalog or the storage fails.
+    pub async fn remove_letter(&self, letter: &DeadLetter) -> Result<(), LakeError> {
+        let (io, path) = self.letter_file(letter).await?;
+        Ok(io.delete(&path).await?)
+    }
+
+    async fn letter_file(&self, letter: &DeadLetter) -> Result<(iceberg::io::FileIO, String), LakeError> {
+        let table = self.shared.load().await?;
+        let path = path(table.metadata().location(), letter);
+        Ok((table.file_io().clone(), path))
+    }
+}
+
+/// Where a letter of the table at this location lies.
+pub(crate) fn path(location: &str, letter: &DeadLetter) -> String {
+    format!("{}/{FOLDER}/{}", location.trim_end_matches('/'), letter.file)
+}
+
+/// The run's rows that stay. A number is a row's place in its batch, so a batch is cut where rows go.
+fn without(rows: &Rows, goes: impl Fn(&Row<'_>) -> bool) -> Rows {
+    let mut blocks = Vec::new();
+    for (first, batch) in &rows.blocks {
+        let kept = rows.inside(*first, batch).filter(|row| !goes(&batch.row(*row))).collect::<Vec<_>>();
+        if kept.len() == batch.len() {
+            blocks.push((*first, Arc::clone(batch)));
+            continue;
+        }
+        for run in kept.chunk_by(|one, next| one + 1 == *next) {
+            blocks.extend(batch.select(run).map(|part| (Seq(first.0 + run[0] as u64), part.into())));
         }
     }
-
-    fn names(&self, shard: ShardId) -> io::Result<Vec<Name>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            names.extend(Name::of(&entry?.path()).filter(|name| name.shard == shard));
-        }
-        names.sort_by_key(|name| name.from_seq);
-        Ok(names)
-    }
-}
-
-/// What a file's name says.
-struct Name {
-    text: String,
-    shard: ShardId,
-    from_seq: Seq,
-    to_seq: Seq,
-}
-
-impl Name {
-    fn of(path: &Path) -> Option<Self> {
-        let text = path.extension().filter(|ending| *ending == ENDING).and_then(|_| path.file_stem()?.to_str())?;
-        let mut numbers = text.split('-').map(str::parse::<u64>);
-        let mut number = || numbers.next()?.ok();
-        let shard = ShardId(u16::try_from(number()?).ok()?);
-        Some(Self { text: text.to_owned(), shard, from_seq: Seq(number()?), to_seq: Seq(number()?) })
-    }
-}
-
-fn shard_of(about: &DeadLetter) -> ShardId {
-    ShardId(u16::try_from(about.shard).unwrap_or(u16::MAX))
-}
-
-fn read(path: &Path) -> io::Result<DeadLetterFile> {
-    let damaged = || io::Error::other(format!("{} is damaged", path.display()));
-    let bytes = Bytes::from(fs::read(path)?);
-    let (crc, rest) = bytes.split_first_chunk::<CRC_BYTES>().ok_or_else(damaged)?;
-    if crc32fast::hash(rest) != u32::from_le_bytes(*crc) {
-        return Err(damaged());
-    }
-    DeadLetterFile::decode(bytes.slice(CRC_BYTES..)).map_err(io::Error::other)
+    Rows { blocks, ..*rows }
 }

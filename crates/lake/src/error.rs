@@ -51,6 +51,14 @@ pub enum LakeError {
         /// First sequence number that is not yet in the lake.
         watermark: Seq,
     },
+    /// A letter that cannot be read.
+    #[error("dead letter {name}: {reason}")]
+    Letter {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// Ranges of a shard that are for different tables, in one commit.
     #[error("shard {shard}: ranges of one commit are for different tables")]
     Mixed {
@@ -126,7 +134,7 @@ impl LakeError {
             Self::Row(_) => true,
             Self::Iceberg(error) => matches!(error.kind(), ErrorKind::DataInvalid | ErrorKind::FeatureUnsupported),
             Self::Parquet(_) | Self::Arrow(_) | Self::Watermark(_) | Self::Fenced { .. } | Self::NotContiguous { .. } => false,
-            Self::NotArchived { .. } | Self::Foreign(_) | Self::Property(_) => false,
+            Self::NotArchived { .. } | Self::Letter { .. } | Self::Foreign(_) | Self::Property(_) => false,
             Self::Mixed { .. } | Self::NoTable(_) | Self::TableName(_) | Self::UnknownTable { .. } => false,
             Self::Overtaken | Self::NotCompactable(_) | Self::NotPartitionable { .. } | Self::NoSnapshot { .. } => false,
         }

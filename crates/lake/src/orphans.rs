@@ -1,8 +1,8 @@
 //! Files under the table that nobody names: of attempts that failed, of rounds that were ended.
 //!
-//! What is asked comes in an order that leaves no gap: first which files are staged, then which the table names, then which
-//! there are. A file that was staged by the first question is in one of the answers, whenever it is committed; one that was
-//! staged later is younger than the rule allows to remove.
+//! What is asked comes in an order that leaves no gap: first what the logs name, then which the table names, then which
+//! there are. A file that was named by the first question is in one of the answers, whenever it is committed; one that was
+//! named later is younger than the rule allows to remove.
 
 mod listing;
 
@@ -14,11 +14,12 @@ use iceberg::table::Table;
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 use watershed_schema::Epoch;
+use watershed_schema::proto::DeadLetter;
 
 use crate::expire::collectable;
 use crate::storage::Place;
 use crate::table::fence;
-use crate::{EventTable, LakeError, StagedFile, named};
+use crate::{EventTable, LakeError, StagedFile, dead_letters, named};
 
 use listing::Listing;
 
@@ -34,6 +35,15 @@ pub struct OrphanRule {
     pub with_metadata: bool,
     /// Only look.
     pub dry_run: bool,
+}
+
+/// What the shards' logs name, all of it when it was asked for or later.
+#[derive(Clone, Debug, Default)]
+pub struct Logged {
+    /// Files that wait for a snapshot.
+    pub files: Vec<StagedFile>,
+    /// Rows that the lake refused.
+    pub letters: Vec<DeadLetter>,
 }
 
 /// What was found, and removed unless it was a dry run.
@@ -60,8 +70,8 @@ impl Orphans {
 }
 
 impl EventTable {
-    /// Removes files of the table that no snapshot names, no metadata, none of `staged`, which are all files that the
-    /// shards' logs held when this was called or later, and none of the other `tables`, should a catalog lay one into another.
+    /// Removes files of the table that no snapshot names, no metadata, nothing in the shards' logs, and none of the other
+    /// `tables`, should a catalog lay one into another.
     ///
     /// # Errors
     /// [`LakeError::Fenced`], [`LakeError::NotCompactable`] for a listing that lacks what the table names or a table whose
@@ -69,15 +79,18 @@ impl EventTable {
     pub(crate) async fn remove_orphans(
         &self,
         rule: &OrphanRule,
-        (staged, tables): (&[StagedFile], &[Self]),
+        (logged, tables): (&Logged, &[Self]),
         epoch: Epoch,
     ) -> Result<Orphans, LakeError> {
         let table = self.load().await?;
         fence(&table, epoch)?;
         collectable(&table)?;
         let mut names = Names::new(self, &table)?;
-        for file in staged {
+        for file in &logged.files {
             names.may_be(&path_of(file)?)?;
+        }
+        for letter in logged.letters.iter().filter(|_| self.tenant.is_none()) {
+            names.may_be(&dead_letters::path(table.metadata().location(), letter))?;
         }
         names.of_table(&table).await?;
         for other in tables.iter().filter(|other| other.ident != self.ident) {

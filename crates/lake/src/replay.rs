@@ -5,6 +5,7 @@
 
 use iceberg::table::Table;
 use uuid::Uuid;
+use watershed_schema::proto::DeadLetter;
 use watershed_schema::{Epoch, Seq};
 
 use crate::commit::applied;
@@ -17,7 +18,7 @@ impl Lake {
     /// # Errors
     /// [`LakeError::NotArchived`] for rows that the hot tier still shows, else as [`Lake::write`] and [`Lake::commit`].
     pub async fn replay(&self, rows: &Rows, epoch: Epoch) -> Result<Committed, LakeError> {
-        let commit_id = name_of(rows);
+        let commit_id = name_of((u32::from(rows.shard.0), rows.from_seq, rows.to_seq));
         let shared = self.shared.load().await?;
         if let Some(done) = applied(&shared, commit_id) {
             return Ok(done);
@@ -29,6 +30,15 @@ impl Lake {
         let left = self.not_in_own(&shared, rows, commit_id).await?;
         let replayed = self.write(&left, epoch).await?;
         self.commit(&CommitRequest { ranges: Vec::new(), replayed, epoch, commit_id }).await
+    }
+
+    /// Whether a replay of this run came to its end.
+    ///
+    /// # Errors
+    /// When the catalog or the storage fails.
+    pub async fn has_replayed(&self, letter: &DeadLetter) -> Result<bool, LakeError> {
+        let run = (letter.shard, Seq(letter.from_seq_inclusive), Seq(letter.to_seq_exclusive));
+        Ok(applied(&self.shared.load().await?, name_of(run)).is_some())
     }
 
     /// Without what an attempt before has brought into own tables, whether or not they are written to by now.
@@ -44,11 +54,11 @@ impl Lake {
     }
 }
 
-fn name_of(rows: &Rows) -> Uuid {
+fn name_of((shard, from, to): (u32, Seq, Seq)) -> Uuid {
     // Bytes 6 and 8 belong to the UUID's version and variant.
     let mut name = [0; 16];
-    name[..6].copy_from_slice(&rows.from_seq.0.to_be_bytes()[2..]);
-    name[9..14].copy_from_slice(&(rows.to_seq.0 - rows.from_seq.0).to_be_bytes()[3..]);
-    name[14..].copy_from_slice(&rows.shard.0.to_be_bytes());
+    name[..6].copy_from_slice(&from.0.to_be_bytes()[2..]);
+    name[9..14].copy_from_slice(&(to.0 - from.0).to_be_bytes()[3..]);
+    name[14..].copy_from_slice(&shard.to_be_bytes()[2..]);
     Uuid::new_v8(name)
 }

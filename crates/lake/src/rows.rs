@@ -117,7 +117,7 @@ impl Rows {
     }
 
     /// Indexes of a block's rows that belong to the run.
-    fn inside(&self, first: Seq, batch: &EventBatch) -> Range<usize> {
+    pub(crate) fn inside(&self, first: Seq, batch: &EventBatch) -> Range<usize> {
         let at = |seq: Seq| usize::try_from(seq.0.saturating_sub(first.0)).unwrap_or(usize::MAX).min(batch.len());
         at(self.from_seq)..at(self.to_seq)
     }

@@ -4,8 +4,8 @@ use watershed_schema::Epoch;
 
 use crate::partitioning::Partitioning;
 use crate::{
-    Compacted, CompactionLimits, Deleted, Doomed, EventTable, Expired, Lake, LakeError, OrphanRule, Orphans, SnapshotInfo,
-    SnapshotRetention, StagedFile,
+    Compacted, CompactionLimits, Deleted, Doomed, EventTable, Expired, Lake, LakeError, Logged, OrphanRule, Orphans,
+    SnapshotInfo, SnapshotRetention,
 };
 
 impl Lake {
@@ -64,16 +64,15 @@ impl Lake {
         failed.map_or(Ok(all), Err)
     }
 
-    /// Removes files under the tables that no snapshot names, no metadata and none of `staged`, which are all files that the
-    /// shards' logs held when this was called or later.
+    /// Removes files under the tables that no snapshot names, no metadata and nothing in the shards' logs.
     ///
     /// # Errors
     /// [`LakeError::Fenced`], [`LakeError::NotCompactable`] for a listing that lacks what a table names or a table whose
     /// `gc.enabled` is off, and [`LakeError::Iceberg`]: then nothing of that table is removed.
-    pub async fn remove_orphans(&self, rule: &OrphanRule, staged: &[StagedFile], epoch: Epoch) -> Result<Orphans, LakeError> {
+    pub async fn remove_orphans(&self, rule: &OrphanRule, logged: &Logged, epoch: Epoch) -> Result<Orphans, LakeError> {
         let (tables, mut all, mut failed) = (self.tables().await?, Orphans::default(), None);
         for table in &tables {
-            match table.remove_orphans(rule, (staged, &tables), epoch).await {
+            match table.remove_orphans(rule, (logged, &tables), epoch).await {
                 Ok(found) => all.add(found),
                 Err(error) => failed = failed.or(Some(error)),
             }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use watershed_lake::storage::Files;
-use watershed_lake::{CompactionLimits, Doomed, Lake, LakeError, OrphanRule, Orphans, SnapshotRetention, rest};
+use watershed_lake::{CompactionLimits, Doomed, GivenUp, Lake, LakeError, Logged, OrphanRule, Orphans, SnapshotRetention, rest};
 use watershed_schema::{Epoch, ShardId};
 
 use proxy::{Asked, Fault, Proxy};
@@ -106,8 +106,10 @@ async fn a_bucket_keeps_what_is_named_and_nothing_else() {
     let written = request(&lake, &rows(ShardId(1), (1, 4), "log"), EPOCH).await;
     lake.compact(&CompactionLimits::default(), EPOCH).await.expect("compacts").expect("something");
     let all = OrphanRule { age: Duration::ZERO, with_metadata: false, dry_run: false };
-    let staged = &written.ranges[0].files.shared;
-    assert_eq!(lake.remove_orphans(&all, staged, EPOCH).await.expect("looks"), Orphans::default(), "all is named");
+    let why = GivenUp { reason: "no", attempts: 1, since_us: 0 };
+    let letter = lake.put_letter(&rows(ShardId(1), (4, 9), "log"), why).await.expect("writes");
+    let logged = Logged { files: written.ranges[0].files.shared.clone(), letters: vec![letter.clone()] };
+    assert_eq!(lake.remove_orphans(&all, &logged, EPOCH).await.expect("looks"), Orphans::default(), "all is named");
 
     rest.plan(one_lost_answer());
     let newest = SnapshotRetention { age: Duration::ZERO, count: 1 };
@@ -118,8 +120,11 @@ async fn a_bucket_keeps_what_is_named_and_nothing_else() {
     assert_eq!(rest.injected().values().sum::<usize>(), 1, "an answer was lost");
     assert_eq!(lake.expire(&newest, EPOCH).await.expect("looks"), None);
 
-    let gone = lake.remove_orphans(&all, &[], EPOCH).await.expect("removes");
-    assert!((gone.files, gone.files_left) == (1, 0) && gone.names[0].starts_with("data/"), "what was never staged: {gone:?}");
+    assert_eq!(lake.letter(&letter).await.expect("is in the bucket").len(), 5);
+    let gone = lake.remove_orphans(&all, &Logged::default(), EPOCH).await.expect("removes");
+    assert!((gone.files, gone.files_left) == (2, 0), "{gone:?}");
+    let never_staged = ["_dead_letters/", "data/"].iter().zip(&gone.names).all(|(folder, name)| name.starts_with(folder));
+    assert!(never_staged, "{gone:?}");
     let seen = || pyiceberg(json!({"type": "rest", "uri": format!("http://{}", rustberg.address)}), Some(&moto));
     assert_eq!((&seen()["rows"], &seen()["ids"]), (&json!(RUNS * 4), &json!(RUNS * 4)));
 

@@ -5,6 +5,7 @@ mod cluster;
 mod follow;
 mod lake;
 mod lake_contents;
+mod letters;
 mod live;
 mod otlp;
 mod publish;

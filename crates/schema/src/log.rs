@@ -20,19 +20,22 @@ pub enum EntryKind {
     Archived = 4,
     /// A change of the cluster; payload is an encoded `proto::ControlCommand`.
     Control = 5,
+    /// What became of a dead letter; payload is an encoded `proto::DeadLetterChange`.
+    DeadLetter = 6,
 }
 
 impl EntryKind {
     /// The kind of a number read from disk.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
-        const ALL: [EntryKind; 6] = [
+        const ALL: [EntryKind; 7] = [
             EntryKind::Blank,
             EntryKind::Membership,
             EntryKind::Append,
             EntryKind::Staged,
             EntryKind::Archived,
             EntryKind::Control,
+            EntryKind::DeadLetter,
         ];
         ALL.into_iter().find(|kind| *kind as u8 == number)
     }

@@ -8,7 +8,9 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
 use prost::Message as _;
 use watershed_lake::Doomed;
-use watershed_schema::proto::{PeerDoomed, PeerLetters, PeerRun, PeerUpkeep, UpkeepStep};
+use watershed_schema::proto::{
+    PeerAnswer, PeerDoomed, PeerUpkeep, PurgeDeadLettersRequest, Purged, ReplayDeadLettersRequest, Replayed, UpkeepStep,
+};
 use watershed_schema::{NodeId, Seq, ShardId};
 
 use super::ArchiverHandle;
@@ -22,9 +24,6 @@ const UPKEEP_DEADLINE: Duration = Duration::from_secs(1_800);
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 /// Parquet of all that a node has not staged.
 const STAGE_DEADLINE: Duration = Duration::from_secs(120);
-const FORGET_DEADLINE: Duration = Duration::from_secs(10);
-/// A stream waits for it.
-const LETTERS_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Why upkeep was not done as it was asked for.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,28 +49,40 @@ impl UpkeepError {
 impl ArchiverHandle {
     /// Keeps the lake in shape now; what was done.
     pub(crate) async fn maintain(&self, dry_run: bool) -> Result<Vec<UpkeepStep>, UpkeepError> {
-        self.at_committer(PeerUpkeep { dry_run, delete: None }).await
+        Ok(self.at_committer(PeerUpkeep { dry_run, ..PeerUpkeep::default() }).await?.steps)
     }
 
     /// Takes a tenant's rows out of the lake, or one of its actors', with all that is committed now.
     pub(crate) async fn delete(&self, tenant: String, actor: Option<String>) -> Result<Vec<UpkeepStep>, UpkeepError> {
         let doomed = PeerDoomed { tenant, actor: actor.unwrap_or_default() };
-        self.at_committer(PeerUpkeep { dry_run: false, delete: Some(doomed) }).await
+        Ok(self.at_committer(PeerUpkeep { delete: Some(doomed), ..PeerUpkeep::default() }).await?.steps)
     }
 
-    async fn at_committer(&self, asked: PeerUpkeep) -> Result<Vec<UpkeepStep>, UpkeepError> {
+    /// Writes dead letters into the lake after all; no names: all of them.
+    pub(crate) async fn replay(&self, names: Vec<String>) -> Result<Vec<Replayed>, UpkeepError> {
+        let replay = Some(ReplayDeadLettersRequest { names });
+        Ok(self.at_committer(PeerUpkeep { replay, ..PeerUpkeep::default() }).await?.replayed)
+    }
+
+    /// Gives dead letters up.
+    pub(crate) async fn purge(&self, names: Vec<String>) -> Result<Vec<Purged>, UpkeepError> {
+        let purge = Some(PurgeDeadLettersRequest { names });
+        Ok(self.at_committer(PeerUpkeep { purge, ..PeerUpkeep::default() }).await?.purged)
+    }
+
+    async fn at_committer(&self, asked: PeerUpkeep) -> Result<PeerAnswer, UpkeepError> {
         let nobody = || UpkeepError::NotCommitter { committer: None };
         let attempt = |leader, _left| self.asked(leader, asked.clone());
         self.control.route().until_led(LOOK_DEADLINE, nobody, attempt, UpkeepError::may_be_elsewhere).await
     }
 
-    async fn asked(&self, leader: NodeId, asked: PeerUpkeep) -> Result<Vec<UpkeepStep>, UpkeepError> {
+    async fn asked(&self, leader: NodeId, asked: PeerUpkeep) -> Result<PeerAnswer, UpkeepError> {
         let route = self.control.route();
         if leader == route.me {
             return self.upkeep_here(asked).await;
         }
         let answer = route.ask(leader, Ask::Upkeep, asked.encode_to_vec().into(), UPKEEP_DEADLINE).await;
-        answer.map(|answer| answer.steps).map_err(|error| match error {
+        answer.map_err(|error| match error {
             error if error.is_elsewhere() => UpkeepError::NotCommitter { committer: None },
             Unanswered::Unknown(reason) => {
                 UpkeepError::Elsewhere { node: leader, reason: format!("{reason}; what it has done is unknown") }
@@ -81,19 +92,25 @@ impl ArchiverHandle {
     }
 
     /// What the committer does of it.
-    pub(crate) fn upkeep_here(&self, asked: PeerUpkeep) -> BoxFuture<'_, Result<Vec<UpkeepStep>, UpkeepError>> {
+    pub(crate) fn upkeep_here(&self, asked: PeerUpkeep) -> BoxFuture<'_, Result<PeerAnswer, UpkeepError>> {
         self.do_here(asked).boxed()
     }
 
-    async fn do_here(&self, asked: PeerUpkeep) -> Result<Vec<UpkeepStep>, UpkeepError> {
+    async fn do_here(&self, asked: PeerUpkeep) -> Result<PeerAnswer, UpkeepError> {
         if !self.control.is_leader() {
             return Err(UpkeepError::NotCommitter { committer: self.control.me_and_leader().1 });
         }
-        match asked.delete {
-            Some(doomed) => self.delete_here(doomed).await,
-            None if asked.dry_run => self.jobs(vec![Job::Orphans { dry_run: true }]).await,
-            None => self.jobs(vec![Job::Compaction, Job::Expiry, Job::Orphans { dry_run: false }]).await,
+        let mut done = PeerAnswer::default();
+        match asked {
+            PeerUpkeep { delete: Some(doomed), .. } => done.steps = self.delete_here(doomed).await?,
+            PeerUpkeep { replay: Some(replay), .. } => done.replayed = self.replay_here(replay.names).await?,
+            PeerUpkeep { purge: Some(purge), .. } => done.purged = self.purge_here(purge.names).await?,
+            PeerUpkeep { dry_run: true, .. } => done.steps = self.jobs(vec![Job::Orphans { dry_run: true }]).await?,
+            PeerUpkeep { dry_run: false, .. } => {
+                done.steps = self.jobs(vec![Job::Compaction, Job::Expiry, Job::Orphans { dry_run: false }]).await?;
+            }
         }
+        Ok(done)
     }
 
     /// All that is committed now goes into the lake first, from whichever node. Dead letters before the lake: what is being
@@ -109,7 +126,7 @@ impl ArchiverHandle {
         self.all_archived(&wanted, &refused).await?;
         let ns = doomed.tenant.clone();
         let actor = Some(doomed.actor.clone()).filter(|actor| !actor.is_empty());
-        let letters = self.forget_everywhere(&doomed).await;
+        let letters = self.forget_letters(doomed).await?;
         let mut steps = self.jobs(vec![Job::Deletion(Doomed::Tenant { ns, actor })]).await?;
         steps.extend(letters);
         Ok(steps)
@@ -154,39 +171,4 @@ impl ArchiverHandle {
         }
         Ok(())
     }
-
-    /// Which events are among the dead letters of the other nodes. What one that does not answer has cannot be known.
-    pub(super) async fn letters_elsewhere(&self, asked: &PeerLetters) -> Vec<PeerRun> {
-        let route = self.control.route();
-        let ask = async |node: NodeId| match route.asked(node, Ask::Letters, asked.encode_to_vec().into(), LETTERS_DEADLINE).await
-        {
-            Ok(answer) => answer.runs,
-            Err(error) => {
-                tracing::warn!(%node, %error, shard = asked.shard, "its dead letters are not known: a stream may pass them over");
-                Vec::new()
-            }
-        };
-        join_all(self.others().into_iter().map(ask)).await.concat()
-    }
-
-    /// Takes rows out of the dead letters of all nodes; one that does not answer is told as a failed step.
-    async fn forget_everywhere(&self, doomed: &PeerDoomed) -> Vec<UpkeepStep> {
-        let route = self.control.route();
-        let ask = async |node: NodeId| match route.asked(node, Ask::Forget, doomed.encode_to_vec().into(), FORGET_DEADLINE).await
-        {
-            Ok(answer) => answer.steps,
-            Err(error) => vec![forgot_not(node, &error.to_string())],
-        };
-        let here = match self.forget_letters(doomed.clone()).await {
-            Ok(step) => step.into_iter().collect(),
-            Err(error) => vec![forgot_not(route.me, &error)],
-        };
-        let elsewhere = join_all(self.others().into_iter().map(ask)).await;
-        [here].into_iter().chain(elsewhere).flatten().collect()
-    }
-}
-
-fn forgot_not(node: NodeId, reason: &str) -> UpkeepStep {
-    let failed = format!("node {node}: rows in its dead letters may remain, delete again when it is back: {reason}");
-    UpkeepStep { job: super::letters::JOB.to_owned(), failed, ..UpkeepStep::default() }
 }

@@ -15,9 +15,8 @@ impl Archiver {
     pub(super) async fn stage(&mut self, shard: &ShardHandle, here: &Replica, everything: bool) -> Result<(), ArchiveError> {
         let end = here.positions().tail();
         while let Some(from_seq) = self.next_run(here, end, everything) {
-            self.letters.forget_unstaged(shard.id(), from_seq)?;
             let rows = collect(here, from_seq, end, self.due).await?;
-            let range = self.write(rows).await?;
+            let range = self.write(here, rows).await?;
             fail::fail_point!("archive::before_staged");
             shard.stage(&range).await?;
             fail::fail_point!("archive::after_staged");
@@ -34,14 +33,14 @@ impl Archiver {
     }
 
     /// Files of a run; rows that were refused for good often enough become a dead letter.
-    async fn write(&mut self, rows: Rows) -> Result<StagedFiles, ArchiveError> {
+    async fn write(&mut self, here: &Replica, rows: Rows) -> Result<StagedFiles, ArchiveError> {
         let (shard, from_seq, to_seq) = (rows.shard, rows.from_seq, rows.to_seq);
-        let files = match write(&self.lake, rows.clone(), self.epoch()).await {
-            Err(ArchiveError::Lake(error)) if error.is_permanent() => self.refused(rows, error).await?,
-            done => done?,
+        let (files, letter) = match write(&self.lake, rows.clone(), self.epoch()).await {
+            Err(ArchiveError::Lake(error)) if error.is_permanent() => self.refused(here, rows, error).await?,
+            done => (done?, None),
         };
         self.refused.remove(&shard);
-        Ok(StagedFiles { from_seq, to_seq, files: files.into() })
+        Ok(StagedFiles { from_seq, to_seq, files: files.into(), letter })
     }
 }
 

@@ -10,8 +10,8 @@ use watershed_cluster::{Group, RaftCall};
 use watershed_schema::proto::control_command::Command;
 use watershed_schema::proto::peer_refusal::Reason;
 use watershed_schema::proto::{
-    JoinNode, PeerAnswer, PeerAppend, PeerDoomed, PeerLetters, PeerPartial, PeerPositions, PeerPropose, PeerRefusal, PeerScan,
-    PeerTail, PeerTransfer, PeerUpkeep, PeerVoters,
+    JoinNode, PeerAnswer, PeerAppend, PeerPartial, PeerPositions, PeerPropose, PeerRefusal, PeerScan, PeerTail, PeerTransfer,
+    PeerUpkeep, PeerVoters,
 };
 use watershed_schema::{EntryKind, EventBatch, GroupId, NodeId, Seq};
 
@@ -63,8 +63,7 @@ impl Gateway {
             Ask::Staged => self.staged(group).await,
             Ask::Upkeep => self.upkeep(body).await,
             Ask::Stage => self.stage().await,
-            Ask::Forget => self.forget(body).await,
-            Ask::Letters => self.letters(body),
+            Ask::Letters => self.letters(group).await,
             Ask::Replicas => Ok(PeerAnswer { replicas: status::replicas(self), ..PeerAnswer::default() }),
         };
         done.unwrap_or_else(|refusal| PeerAnswer { refusal: Some(refusal), ..PeerAnswer::default() })
@@ -104,7 +103,10 @@ impl Gateway {
         let here = self.grouped(group)?;
         let asked = PeerPropose::decode(body).map_err(invalid)?;
         let kind = u8::try_from(asked.kind).ok().and_then(EntryKind::from_number);
-        let kind = kind.filter(|kind| matches!(kind, EntryKind::Staged | EntryKind::Archived | EntryKind::Control));
+        let may = |kind: &EntryKind| {
+            matches!(kind, EntryKind::Staged | EntryKind::Archived | EntryKind::DeadLetter | EntryKind::Control)
+        };
+        let kind = kind.filter(may);
         let kind = kind.ok_or_else(|| invalid(format!("kind {} is not for others to propose", asked.kind)))?;
         let applied = here.propose(kind, asked.payload).await.map_err(of_group)?;
         Ok(PeerAnswer { applied: applied.answer, ..PeerAnswer::default() })
@@ -169,6 +171,12 @@ impl Gateway {
         let staged = replica.staged().iter().map(crate::shard::StagedFiles::to_proto).collect();
         Ok(PeerAnswer { staged, ..positions(&now) })
     }
+
+    async fn letters(&self, group: GroupId) -> Result<PeerAnswer, PeerRefusal> {
+        let replica = self.leading(group)?;
+        replica.read_index().await.map_err(of_read)?;
+        Ok(PeerAnswer { dead_letters: replica.dead_letters().to_vec(), ..PeerAnswer::default() })
+    }
 }
 
 /// What concerns the lake.
@@ -179,8 +187,7 @@ impl Gateway {
 
     async fn upkeep(&self, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {
         let asked = PeerUpkeep::decode(body).map_err(invalid)?;
-        let steps = self.lake()?.upkeep_here(asked).await.map_err(of_upkeep)?;
-        Ok(PeerAnswer { steps, ..PeerAnswer::default() })
+        self.lake()?.upkeep_here(asked).await.map_err(of_upkeep)
     }
 
     async fn stage(&self) -> Result<PeerAnswer, PeerRefusal> {
@@ -188,20 +195,6 @@ impl Gateway {
             true => Ok(PeerAnswer::default()),
             false => Err(refusal(Reason::Busy, "what is committed could not be staged")),
         }
-    }
-
-    fn letters(&self, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {
-        let asked = PeerLetters::decode(body).map_err(invalid)?;
-        // A node without a lake has no letters.
-        let Some(archiver) = self.archiver() else { return Ok(PeerAnswer::default()) };
-        let runs = archiver.letters_of(&asked).map_err(|error| refusal(Reason::Unknown, error.to_string()))?;
-        Ok(PeerAnswer { runs, ..PeerAnswer::default() })
-    }
-
-    async fn forget(&self, body: Bytes) -> Result<PeerAnswer, PeerRefusal> {
-        let doomed = PeerDoomed::decode(body).map_err(invalid)?;
-        let step = self.lake()?.forget_letters(doomed).await.map_err(|error| refusal(Reason::Unknown, error))?;
-        Ok(PeerAnswer { steps: step.into_iter().collect(), ..PeerAnswer::default() })
     }
 }
 

@@ -11,7 +11,9 @@ use watershed_cluster::GroupError;
 use watershed_hot::ScanRequest;
 use watershed_lake::{Staged, StagedFile};
 use watershed_schema::proto::peer_refusal::Reason;
-use watershed_schema::proto::{BatchHeader, PeerAnswer, PeerAppend, PeerPage, PeerPartial, PeerPropose, PeerStates, PeerTail};
+use watershed_schema::proto::{
+    BatchHeader, DeadLetter, PeerAnswer, PeerAppend, PeerPage, PeerPartial, PeerPositions, PeerPropose, PeerStates, PeerTail,
+};
 use watershed_schema::{EntryKind, EventBatch, NodeId, Positions, Seq, ShardId, proto};
 
 use super::error::{AppendError, ReadError};
@@ -39,6 +41,8 @@ pub(crate) struct StagedFiles {
     pub(crate) to_seq: Seq,
     /// In the lake's own form, tens of kilobytes each. Shared: every mark of the past holds what was staged then.
     pub(crate) files: Arc<Staged>,
+    /// Those of its rows that the lake refused for good.
+    pub(crate) letter: Option<DeadLetter>,
 }
 
 /// A committed append.
@@ -96,7 +100,7 @@ impl ShardHandle {
     }
 
     /// The replica to read: one that still catches up for the first time knows too little.
-    fn here(&self) -> Option<Replica> {
+    pub(crate) fn here(&self) -> Option<Replica> {
         self.replica().filter(Replica::is_voter)
     }
 
@@ -186,7 +190,8 @@ impl ShardHandle {
         if leader == self.route.me {
             return self.at_home()?.read_index().await;
         }
-        let told = self.positions_of(self.question(leader, Ask::ReadIndex, Bytes::new(), left).await?)?;
+        let answer = self.question(leader, Ask::ReadIndex, Bytes::new(), left).await?;
+        let told = self.positions_of(answer.positions.as_ref())?;
         // What is trimmed here is trimmed for those who read here.
         match self.here() {
             Some(replica) => {
@@ -254,7 +259,7 @@ impl ShardHandle {
         let wait_ms = u32::try_from(TAIL_WAIT.as_millis()).unwrap_or(u32::MAX);
         let body = Bytes::from(PeerTail { after_seq: after.0, wait_ms }.encode_to_vec());
         let asked = |leader, left| self.question(leader, Ask::Tail, body.clone(), left);
-        self.positions_of(self.of_leader(asked).await?)
+        self.positions_of(self.of_leader(asked).await?.positions.as_ref())
     }
 
     /// Where it stands and which ranges wait for a snapshot, confirmed by a quorum.
@@ -268,8 +273,22 @@ impl ShardHandle {
             return Ok((replica.read_index().await?, replica.staged()));
         }
         let answer = self.question(leader, Ask::Staged, Bytes::new(), left).await?;
-        let staged = answer.staged.iter().map(StagedFiles::from_proto).collect();
-        Ok((self.positions_of(answer)?, staged))
+        let PeerAnswer { staged, positions, .. } = answer;
+        Ok((self.positions_of(positions.as_ref())?, staged.into_iter().map(StagedFiles::from_proto).collect()))
+    }
+
+    /// Rows of it that the lake refused for good, confirmed by a quorum.
+    pub(crate) async fn dead_letters(&self) -> Result<Arc<Vec<DeadLetter>>, ReadError> {
+        self.of_leader(|leader, left| self.dead_letters_at(leader, left)).await
+    }
+
+    async fn dead_letters_at(&self, leader: NodeId, left: Duration) -> Result<Arc<Vec<DeadLetter>>, ReadError> {
+        if leader == self.route.me {
+            let replica = self.at_home()?;
+            replica.read_index().await?;
+            return Ok(replica.dead_letters());
+        }
+        Ok(Arc::new(self.question(leader, Ask::Letters, Bytes::new(), left).await?.dead_letters))
     }
 
     /// Asks whoever leads, until somebody who does answers.
@@ -291,8 +310,8 @@ impl ShardHandle {
         self.route.ask(to, ask, body, left).await.map_err(of_read)
     }
 
-    fn positions_of(&self, answer: PeerAnswer) -> Result<Positions, ReadError> {
-        let told = answer.positions.as_ref().and_then(wire::positions_of);
+    fn positions_of(&self, told: Option<&PeerPositions>) -> Result<Positions, ReadError> {
+        let told = told.and_then(wire::positions_of);
         let told = told.ok_or_else(|| ReadError::NoLeader("positions out of order".to_owned()))?;
         self.mirror.heard(told);
         Ok(told)
@@ -307,6 +326,12 @@ impl ShardHandle {
     pub(crate) async fn archived(&self, to_seq_exclusive: Seq, snapshot_id: i64) -> Result<bool, GroupError> {
         let archived = proto::Archived { to_seq_exclusive: to_seq_exclusive.0, snapshot_id };
         self.propose(EntryKind::Archived, archived.encode_to_vec()).await
+    }
+
+    /// Tells the log what became of a letter. `false`: the log names another file by now.
+    pub(crate) async fn change_letter(&self, file: &str, now: Option<DeadLetter>) -> Result<bool, GroupError> {
+        let change = proto::DeadLetterChange { file: file.to_owned(), now };
+        self.propose(EntryKind::DeadLetter, change.encode_to_vec()).await
     }
 
     async fn propose(&self, kind: EntryKind, payload: Vec<u8>) -> Result<bool, GroupError> {
@@ -347,13 +372,14 @@ impl StagedFiles {
             to_seq_exclusive: self.to_seq.0,
             files: text(&self.files.shared),
             own: self.files.own.iter().map(own).collect(),
+            dead_letter: self.letter.clone(),
         }
     }
 
-    pub(crate) fn from_proto(staged: &proto::Staged) -> Self {
-        let files = |texts: &[String]| texts.iter().cloned().map(StagedFile).collect();
-        let own = staged.own.iter().map(|own| (own.tenant.clone(), files(&own.files))).collect();
-        let files = Arc::new(Staged { shared: files(&staged.files), own });
-        Self { from_seq: Seq(staged.from_seq_inclusive), to_seq: Seq(staged.to_seq_exclusive), files }
+    pub(crate) fn from_proto(staged: proto::Staged) -> Self {
+        let files = |texts: Vec<String>| texts.into_iter().map(StagedFile).collect();
+        let own = staged.own.into_iter().map(|own| (own.tenant, files(own.files))).collect();
+        let (from_seq, to_seq) = (Seq(staged.from_seq_inclusive), Seq(staged.to_seq_exclusive));
+        Self { from_seq, to_seq, files: Arc::new(Staged { shared: files(staged.files), own }), letter: staged.dead_letter }
     }
 }

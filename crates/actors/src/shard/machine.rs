@@ -10,6 +10,7 @@ use prost::Message as _;
 use tokio::sync::watch;
 use watershed_cluster::StateMachine;
 use watershed_hot::Store;
+use watershed_schema::proto::DeadLetter;
 use watershed_schema::{EntryKind, EventBatch, Lsn, Positions, Seq, proto};
 
 use super::dedupe::Dedupe;
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) recent: Recent,
     pub(crate) dedupe: Dedupe,
     pub(crate) staged: VecDeque<StagedFiles>,
+    /// Rows that the lake refused for good, in order. Shared: every mark of the past holds what there was then.
+    pub(crate) letters: Arc<Vec<DeadLetter>>,
     pub(crate) ages: VecDeque<Age>,
     /// What was staged and archived behind past entries, oldest first.
     marks: VecDeque<Mark>,
@@ -53,6 +56,7 @@ struct Mark {
     archived: Seq,
     staged: Seq,
     files: Vec<StagedFiles>,
+    letters: Arc<Vec<DeadLetter>>,
 }
 
 impl State {
@@ -62,6 +66,7 @@ impl State {
             recent: Recent::default(),
             dedupe: Dedupe::default(),
             staged: VecDeque::new(),
+            letters: Arc::default(),
             ages: VecDeque::new(),
             marks: VecDeque::new(),
             floor: Seq::default(),
@@ -78,7 +83,8 @@ impl State {
 
     fn mark(&mut self, lsn: Lsn) {
         let (archived, staged) = (self.positions.archived(), self.positions.staged());
-        self.marks.push_back(Mark { lsn, archived, staged, files: self.staged.iter().cloned().collect() });
+        let (files, letters) = (self.staged.iter().cloned().collect(), Arc::clone(&self.letters));
+        self.marks.push_back(Mark { lsn, archived, staged, files, letters });
     }
 
     fn raise_trimmed(&mut self) {
@@ -153,6 +159,7 @@ impl StateMachine for Machine {
             EntryKind::Append => self.append(lsn, payload),
             EntryKind::Staged => self.staged(lsn, payload),
             EntryKind::Archived => self.archived(lsn, payload),
+            EntryKind::DeadLetter => self.letter_changed(lsn, payload),
             EntryKind::Control => false,
         };
         self.committed.publish();
@@ -162,11 +169,12 @@ impl StateMachine for Machine {
     fn snapshot(&self, at: Lsn) -> io::Result<Bytes> {
         let tail = self.store.next_seq_after(at).map_err(io::Error::other)?;
         let mut state = self.committed.state();
-        let mut snapshot =
-            proto::ShardSnapshot { tail_seq: tail.0, archived_seq: Seq::FIRST.0, staged_seq: Seq::FIRST.0, staged: Vec::new() };
+        let (archived_seq, staged_seq) = (Seq::FIRST.0, Seq::FIRST.0);
+        let mut snapshot = proto::ShardSnapshot { tail_seq: tail.0, archived_seq, staged_seq, ..proto::ShardSnapshot::default() };
         if let Some(mark) = state.marked(at) {
             (snapshot.archived_seq, snapshot.staged_seq) = (mark.archived.0, mark.staged.0);
             snapshot.staged = mark.files.iter().map(StagedFiles::to_proto).collect();
+            snapshot.dead_letters = mark.letters.to_vec();
         }
         Ok(Bytes::from(snapshot.encode_to_vec()))
     }
@@ -180,7 +188,8 @@ impl StateMachine for Machine {
         state.positions.set_archived(Seq(snapshot.archived_seq));
         state.floor = first;
         state.raise_trimmed();
-        state.staged = snapshot.staged.iter().map(StagedFiles::from_proto).collect();
+        state.staged = snapshot.staged.into_iter().map(StagedFiles::from_proto).collect();
+        state.letters = Arc::new(snapshot.dead_letters);
         state.mark(Lsn(0));
         self.recollect(&mut state, first)?;
         state.weigh_backlog();
@@ -231,15 +240,32 @@ impl Machine {
 
     fn staged(&self, lsn: Lsn, payload: &Bytes) -> bool {
         let staged = proto::Staged::decode(payload.clone()).expect("invariant: the log holds what was proposed");
-        let range = StagedFiles::from_proto(&staged);
+        let range = StagedFiles::from_proto(staged);
         let mut state = self.committed.state();
         let next = range.from_seq == state.positions.staged() && range.to_seq <= state.positions.tail();
         if next {
             state.positions.set_staged(range.to_seq);
+            if let Some(letter) = &range.letter {
+                Arc::make_mut(&mut state.letters).push(letter.clone());
+            }
             state.staged.push_back(range);
             state.mark(lsn);
         }
         next
+    }
+
+    /// By the file, so that a node which has not seen the last change is refused.
+    fn letter_changed(&self, lsn: Lsn, payload: &Bytes) -> bool {
+        let change = proto::DeadLetterChange::decode(payload.clone()).expect("invariant: the log holds what was proposed");
+        let mut state = self.committed.state();
+        let Some(at) = state.letters.iter().position(|letter| letter.file == change.file) else { return false };
+        let letters = Arc::make_mut(&mut state.letters);
+        match change.now {
+            Some(now) => letters[at] = now,
+            None => drop(letters.remove(at)),
+        }
+        state.mark(lsn);
+        true
     }
 
     fn archived(&self, lsn: Lsn, payload: &Bytes) -> bool {

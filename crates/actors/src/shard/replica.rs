@@ -93,6 +93,12 @@ impl Replica {
         self.committed.state().staged.iter().cloned().collect()
     }
 
+    /// Rows of it that the lake refused for good.
+    #[must_use]
+    pub fn dead_letters(&self) -> Arc<Vec<proto::DeadLetter>> {
+        Arc::clone(&self.committed.state().letters)
+    }
+
     /// Whether this node leads the shard, as far as it knows.
     pub(crate) fn is_leader(&self) -> bool {
         self.group.leader() == Some(self.me)

@@ -1,33 +1,29 @@
-//! Which events are in letters, for who tells a stream what it does not get.
+//! Which events are in a letter, for who tells a stream what it does not get.
 
-use std::io;
+use watershed_schema::{Seq, TenantId};
 
-use watershed_schema::{Seq, ShardId};
+use crate::Rows;
 
-use super::DeadLetters;
-
-impl DeadLetters {
-    /// Runs of a tenant's events in letters of a shard within `[from, to)`, all of which is staged; in order.
-    ///
-    /// # Errors
-    /// What the disk says, or that a letter is damaged.
-    pub fn runs(&self, tenant: &str, shard: ShardId, (from, to): (Seq, Seq)) -> io::Result<Vec<(Seq, Seq)>> {
+impl Rows {
+    /// Runs of a tenant's events within `[from, to)`; in order.
+    #[must_use]
+    pub fn runs_of(&self, tenant: &TenantId, (from, to): (Seq, Seq)) -> Vec<(Seq, Seq)> {
+        let (from, to) = (from.max(self.from_seq), to.min(self.to_seq));
         let mut runs: Vec<(Seq, Seq)> = Vec::new();
-        for letter in self.names(shard)?.iter().filter(|letter| letter.from_seq < to && letter.to_seq > from) {
-            let rows = match self.rows(&letter.text) {
-                // It was replayed in between.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                rows => rows?,
-            };
-            for (first, batch) in rows.blocks.iter().filter(|(_, batch)| batch.tenant().as_str() == tenant) {
-                let (begin, end) = ((*first).max(from), first.advanced_by(batch.header().rows).min(to));
-                match runs.last_mut().filter(|(_, last)| *last == begin) {
-                    Some((_, last)) => *last = end.max(begin),
-                    None if begin < end => runs.push((begin, end)),
-                    None => {}
-                }
+        for (first, batch) in self.blocks.iter().filter(|(_, batch)| batch.tenant() == tenant) {
+            let (begin, end) = ((*first).max(from), first.advanced_by(batch.header().rows).min(to));
+            match runs.last_mut().filter(|(_, last)| *last == begin) {
+                Some((_, last)) => *last = end.max(begin),
+                None if begin < end => runs.push((begin, end)),
+                None => {}
             }
         }
-        Ok(runs)
+        runs
+    }
+
+    /// Whose rows there are, by name.
+    #[must_use]
+    pub fn tenants(&self) -> std::collections::BTreeSet<&str> {
+        self.blocks.iter().map(|(_, batch)| batch.tenant().as_str()).collect()
     }
 }

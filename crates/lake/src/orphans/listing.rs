@@ -7,6 +7,7 @@ use object_store::{ObjectMeta, ObjectStore as _};
 
 use super::{Known, OrphanRule, Seen, hash};
 use crate::LakeError;
+use crate::dead_letters::{ENDING, FOLDER};
 use crate::storage::{Place, failed};
 
 pub(super) struct Listing<'a> {
@@ -46,6 +47,7 @@ impl Listing<'_> {
         match folder.as_ref().map(AsRef::as_ref) {
             Some("data") => name.ends_with(".parquet"),
             Some("metadata") => name.ends_with(".avro") || self.rule.with_metadata && name.ends_with(".metadata.json"),
+            Some(FOLDER) => name.ends_with(ENDING),
             _ => false,
         }
     }

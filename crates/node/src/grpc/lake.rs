@@ -8,7 +8,7 @@ use watershed_client::services::lake_service_server::LakeService;
 use watershed_lake::Lake;
 use watershed_schema::proto;
 
-use super::lake_contents as contents;
+use super::{lake_contents as contents, letters};
 use crate::refusal::Refusal;
 use crate::tenant;
 
@@ -20,8 +20,21 @@ impl LakeService for Keeper {
         &self,
         _: Request<proto::ListDeadLettersRequest>,
     ) -> Result<Response<proto::ListDeadLettersResponse>, Status> {
-        let letters = self.0.dead_letters().map_err(|error| Refusal::Internal(error.to_string()))?;
-        Ok(Response::new(proto::ListDeadLettersResponse { letters }))
+        Ok(Response::new(letters::list(&self.0).await?))
+    }
+
+    async fn get_dead_letter(
+        &self,
+        request: Request<proto::GetDeadLetterRequest>,
+    ) -> Result<Response<proto::GetDeadLetterResponse>, Status> {
+        Ok(Response::new(letters::get(&self.0, request.into_inner()).await?))
+    }
+
+    async fn purge_dead_letters(
+        &self,
+        request: Request<proto::PurgeDeadLettersRequest>,
+    ) -> Result<Response<proto::PurgeDeadLettersResponse>, Status> {
+        Ok(Response::new(letters::purge(&self.0, request.into_inner().names).await?))
     }
 
     async fn replay_dead_letters(

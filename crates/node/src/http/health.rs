@@ -33,9 +33,8 @@ async fn ready(State(context): State<Context>) -> (StatusCode, String) {
         return (StatusCode::SERVICE_UNAVAILABLE, full);
     }
     let letters = match context.node.dead_letter_count() {
-        Ok(0) => String::new(),
-        Ok(letters) => format!("{letters} dead letters: watershed lake dead-letters list\n"),
-        Err(error) => format!("dead letters cannot be read: {error}\n"),
+        0 => String::new(),
+        letters => format!("{letters} dead letters: watershed lake dead-letters list\n"),
     };
     (StatusCode::OK, format!("ok\n{failing}{letters}"))
 }
@@ -56,8 +55,7 @@ fn gauges(context: &Context) {
     metrics::gauge!("watershed_archive_backlog_max_bytes").set(backlog.max() as f64);
     let failing = backlog.failing().map_or(0.0, |failing| failing.since.elapsed().as_secs_f64());
     metrics::gauge!("watershed_archive_failing_seconds").set(failing);
-    let letters = context.node.dead_letter_count().map_or(f64::NAN, |letters| letters as f64);
-    metrics::gauge!("watershed_dead_letters").set(letters);
+    metrics::gauge!("watershed_dead_letters").set(context.node.dead_letter_count() as f64);
     for shard in context.node.replicas() {
         let (id, positions) = (shard.id().to_string(), shard.positions());
         let lag = positions.tail().0 - positions.archived().0;

@@ -45,7 +45,7 @@ impl PastTheHotTier {
 
     /// Reads `[from, to)` of a shard next. Letters first: one that is replayed in between is told as a gap, and not passed over.
     pub(super) async fn begin(&mut self, shard: ShardId, from: Seq, to: Seq) -> Result<(), Refusal> {
-        let unreadable = |error: std::io::Error| Refusal::Internal(format!("dead letters of shard {shard}: {error}"));
+        let unreadable = |error: String| Refusal::Unavailable(format!("dead letters of shard {shard}: {error}"));
         let lettered = Box::pin(self.node.lettered(&self.tenant, shard, (from, to))).await.map_err(unreadable)?.into();
         let rows = ShardRows { tenant: self.tenant.clone(), shard, from, to, from_us: None };
         let history = Box::pin(self.engine.history(rows, self.any_of.clone())).await?;

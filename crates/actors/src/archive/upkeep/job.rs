@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
-use watershed_lake::{Doomed, Lake, LakeError, OrphanRule};
+use watershed_lake::{Doomed, Lake, LakeError, Logged, OrphanRule};
 use watershed_schema::Epoch;
 use watershed_schema::proto::UpkeepStep;
 
@@ -72,8 +72,8 @@ impl Job {
 enum Failed {
     #[error(transparent)]
     Lake(#[from] LakeError),
-    #[error("what is staged: {0}")]
-    Staged(#[from] ReadError),
+    #[error("what the logs name: {0}")]
+    Logs(#[from] ReadError),
 }
 
 /// What a round works with.
@@ -163,13 +163,14 @@ impl Work {
     }
 
     async fn remove_orphans(&self, dry_run: bool) -> Result<Option<UpkeepStep>, Failed> {
-        let mut staged = Vec::new();
+        let mut logged = Logged::default();
         for shard in &self.shards {
             let (_, ranges) = shard.staged().await?;
-            staged.extend(ranges.iter().flat_map(|range| range.files.all().cloned()));
+            logged.files.extend(ranges.iter().flat_map(|range| range.files.all().cloned()));
+            logged.letters.extend_from_slice(&shard.dead_letters().await?);
         }
         let rule = OrphanRule { dry_run, ..self.upkeep.orphans };
-        let found = self.lake.remove_orphans(&rule, &staged, self.epoch).await?;
+        let found = self.lake.remove_orphans(&rule, &logged, self.epoch).await?;
         if found.files == 0 {
             return Ok(None);
         }
