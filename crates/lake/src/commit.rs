@@ -1,10 +1,11 @@
 //! Staged files become snapshots, exactly once: in the tables of single tenants first, in the shared one last.
 //!
-//! Outcomes may be unknown: every attempt looks for the commit id first. No file is ever deleted here.
+//! Outcomes may be unknown: every attempt looks for the commit id first. Files are deleted that were joined into others, after
+//! the commit: the watermark keeps everybody from committing them, too.
 
 mod own;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use backon::Retryable;
@@ -13,6 +14,7 @@ use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use uuid::Uuid;
 use watershed_schema::{Epoch, Seq, ShardId};
 
+use crate::compact::{Joined, joined};
 use crate::pinned_catalog::PinnedCatalog;
 use crate::table::{COMMIT_ID, EPOCH, EventTable, WATERMARK, fence, watermark_of};
 use crate::{Lake, LakeError, Staged, StagedFile, Watermark, staged, waits};
@@ -111,6 +113,8 @@ impl EventTable {
         marks: HashMap<String, String>,
     ) -> Result<Table, LakeError> {
         let (table, files) = staged::under_one_spec(table, files)?;
+        let Joined { files, replaced } = joined(&table, files).await;
+        fail::fail_point!("lake::after_join");
         let transaction = Transaction::new(&table);
         let append = transaction.fast_append().with_check_duplicate(false).add_data_files(files);
         let transaction = append.set_snapshot_properties(marks.clone()).apply(transaction)?;
@@ -118,7 +122,18 @@ impl EventTable {
         let properties = marks.into_iter().fold(properties, |action, (key, value)| action.set(key, value));
         let transaction = properties.apply(transaction)?;
         let catalog = PinnedCatalog { inner: Arc::clone(&self.catalog), table };
-        Ok(transaction.commit(&catalog).await?)
+        let done = transaction.commit(&catalog).await?;
+        remove(&done, replaced).await;
+        Ok(done)
+    }
+}
+
+/// What stays is an orphan.
+async fn remove(table: &Table, paths: BTreeSet<String>) {
+    for path in paths {
+        if let Err(error) = table.file_io().delete(&path).await {
+            tracing::warn!(path, %error, "a file that was joined into another stays, as an orphan");
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod column;
 mod encode;
 pub(crate) mod files;
 mod held;
+mod join;
 pub(crate) mod live;
 mod manifests;
 mod memory;
@@ -30,6 +31,7 @@ use watershed_schema::Epoch;
 use crate::table::fence;
 use crate::{EventTable, LakeError};
 
+pub(crate) use join::{Joined, joined};
 pub use updates::{Updates, updates_by};
 
 use files::Written;
@@ -97,7 +99,7 @@ impl EventTable {
         if groups.is_empty() {
             return Ok(None);
         }
-        let written = Written::new(&table);
+        let written = Written::new(&table, "compacted");
         let (round, added) = match merged(&table, &groups, limits, &written).await {
             Ok(done) => done,
             Err(error) => return Err(written.remove_after(error).await),

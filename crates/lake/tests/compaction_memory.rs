@@ -51,16 +51,15 @@ fn rows(file: u64) -> Rows {
     Rows { shard: ShardId(0), from_seq: Seq(from), to_seq: Seq(to), blocks }
 }
 
-/// Many files, one commit.
+/// Many files, each by a commit of its own: those of one are joined.
 async fn fill(world: &World) {
-    let mut ranges = Vec::new();
     for file in 0..FILES {
         let rows = rows(file);
         let files = world.lake.write(&rows, Epoch(1)).await.expect("writes");
-        ranges.push(StagedRange { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, files });
+        let ranges = vec![StagedRange { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, files }];
+        let request = CommitRequest { ranges, replayed: Staged::default(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
+        world.lake.commit(&request).await.expect("commits");
     }
-    let request = CommitRequest { ranges, replayed: Staged::default(), epoch: Epoch(1), commit_id: Uuid::now_v7() };
-    world.lake.commit(&request).await.expect("commits");
 }
 
 /// Bytes of a line of the process's status.

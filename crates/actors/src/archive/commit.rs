@@ -1,10 +1,11 @@
 //! The committer: staged ranges of all shards into one snapshot, then the word of it into the logs.
 
 use uuid::Uuid;
-use watershed_lake::{CommitRequest, Lake, Staged, StagedRange, Watermark, steps};
+use watershed_lake::{CommitRequest, Committed, Lake, Staged, StagedRange, Watermark, steps};
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use super::ArchiveError;
+use crate::background;
 use crate::shard::{ShardHandle, StagedFiles};
 
 /// After a start: tells the logs what snapshots hold that were committed before a crash could be told.
@@ -37,11 +38,19 @@ pub(super) async fn commit(shards: &[ShardHandle], lake: &Lake, epoch: Epoch) ->
     let ranges: Vec<StagedRange> = staged.into_iter().filter(is_new).map(range).collect();
     for ranges in steps(ranges) {
         let request = CommitRequest { ranges, replayed: Staged::default(), epoch, commit_id: Uuid::now_v7() };
-        let snapshot = lake.commit(&request).await?.snapshot_id.unwrap_or_default();
+        let ranges = request.ranges.len();
+        let snapshot = committed(lake, request).await?.snapshot_id.unwrap_or_default();
         fail::fail_point!("archive::before_archived");
-        tracing::debug!(snapshot, ranges = request.ranges.len(), "committed");
+        tracing::debug!(snapshot, ranges, "committed");
     }
     tell(shards, lake).await
+}
+
+/// Small files are joined on the way, which is work for a thread of its own.
+async fn committed(lake: &Lake, request: CommitRequest) -> Result<Committed, ArchiveError> {
+    let (lake, runtime) = (lake.clone(), tokio::runtime::Handle::current());
+    let done = background::run("commit", move || runtime.block_on(Box::pin(lake.commit(&request)))).await;
+    Ok(done.map_err(ArchiveError::Thread)??)
 }
 
 async fn tell(shards: &[ShardHandle], lake: &Lake) -> Result<(), ArchiveError> {
@@ -67,6 +76,6 @@ fn below(watermark: &Watermark, shard: ShardId) -> Seq {
 }
 
 fn range((shard, staged): (ShardId, StagedFiles)) -> StagedRange {
-    let StagedFiles { from_seq, to_seq, files } = staged;
+    let StagedFiles { from_seq, to_seq, files, letter: _ } = staged;
     StagedRange { shard, from_seq, to_seq, files: files.as_ref().clone() }
 }

@@ -16,14 +16,16 @@ use crate::paths::Folders;
 pub(crate) struct Written {
     folders: Folders,
     io: FileIO,
+    /// What was done, in a word: names of data files begin with it.
+    kind: &'static str,
     round: Uuid,
     paths: Arc<Mutex<Vec<String>>>,
 }
 
 impl Written {
-    pub(crate) fn new(table: &Table) -> Self {
+    pub(crate) fn new(table: &Table, kind: &'static str) -> Self {
         let folders = Folders(table.metadata().location().to_owned());
-        Self { folders, io: table.file_io().clone(), round: Uuid::now_v7(), paths: Arc::default() }
+        Self { folders, io: table.file_io().clone(), kind, round: Uuid::now_v7(), paths: Arc::default() }
     }
 
     /// Names of data files; the archiver's begin with a number.
@@ -51,7 +53,7 @@ impl Written {
     pub(crate) async fn remove_after(&self, error: LakeError) -> LakeError {
         for path in self.paths() {
             if let Err(error) = self.io.delete(&path).await {
-                tracing::warn!(path, %error, "a file of a compaction that did not happen stays, as an orphan");
+                tracing::warn!(path, %error, "a file of a merge that did not happen stays, as an orphan");
             }
         }
         error
@@ -69,6 +71,6 @@ pub(crate) struct Names(Written);
 
 impl FileNameGenerator for Names {
     fn generate_file_name(&self) -> String {
-        format!("compacted-{}-{}.parquet", self.0.round, self.0.paths().len())
+        format!("{}-{}-{}.parquet", self.0.kind, self.0.round, self.0.paths().len())
     }
 }
