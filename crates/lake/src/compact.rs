@@ -99,7 +99,7 @@ impl EventTable {
         if groups.is_empty() {
             return Ok(None);
         }
-        let written = Written::new(&table, "compacted");
+        let written = Written::new(&table, "compacted", self.files.cache());
         let (round, added) = match merged(&table, &groups, limits, &written).await {
             Ok(done) => done,
             Err(error) => return Err(written.remove_after(error).await),

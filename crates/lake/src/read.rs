@@ -1,6 +1,7 @@
 //! One snapshot, held still: its watermark and its files.
 
 mod by_seq;
+mod filters;
 mod parquet;
 
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use iceberg::table::Table;
 use watershed_schema::Column;
 
 use crate::encoding;
+use crate::filters::Wanted;
 use crate::storage::{Files, Place};
 use crate::table::watermark_of;
 use crate::{EventTable, LakeError, Watermark};
@@ -113,17 +115,13 @@ impl Pinned {
         files: Vec<FileToRead>,
         ids: &[(Column, Vec<String>)],
     ) -> Result<Vec<FileToRead>, LakeError> {
-        if ids.is_empty() {
+        let wanted: Arc<[Wanted]> = Wanted::of(ids).into();
+        if wanted.is_empty() {
             return Ok(files);
         }
-        let asked = stream::iter(files).map(|file| async move {
-            for (column, values) in ids {
-                if !self.may_hold((&file.path, file.size), *column, values).await? {
-                    return Ok::<_, LakeError>(None);
-                }
-            }
-            Ok(Some(file))
-        });
+        let wanted = &wanted;
+        let asked = stream::iter(files)
+            .map(|file| async move { Ok::<_, LakeError>(self.may_hold(&file, wanted).await?.then_some(file)) });
         let kept: Vec<Option<FileToRead>> = asked.buffer_unordered(FILTERS_AT_ONCE).try_collect().await?;
         Ok(kept.into_iter().flatten().collect())
     }

@@ -11,6 +11,7 @@ mod reading;
 mod s3;
 mod writing;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -28,6 +29,7 @@ pub use places::Place;
 pub use s3::{Keys, S3};
 
 use crate::cache::Cache;
+use crate::filter_cache::FilterCache;
 use places::Places;
 
 /// Files of this machine; locations are `file:///…` or absolute paths.
@@ -54,7 +56,19 @@ impl Files {
     /// The same files with another bound of what is kept in memory of them, in bytes; 0 = nothing.
     #[must_use]
     pub fn with_cache(self, bytes_max: usize) -> Self {
-        Self { cache: Cache::new(bytes_max), ..self }
+        Self { cache: Cache { disk: self.cache.disk, ..Cache::new(bytes_max) }, ..self }
+    }
+
+    /// The same files, of which bloom filters are kept in a folder of this machine, too, so that they outlive the process;
+    /// no more than so many bytes, with 0 nothing. A folder that cannot be used is told in the log, and nothing is kept.
+    #[must_use]
+    pub fn with_filter_cache(mut self, folder: &Path, bytes_max: usize) -> Self {
+        let opened = (bytes_max > 0).then(|| FilterCache::open(folder, bytes_max as u64)).transpose();
+        let opened = opened.inspect_err(|error| {
+            tracing::warn!(folder = %folder.display(), %error, "filters cannot be kept: lookups read them from the lake");
+        });
+        self.cache.disk = opened.ok().flatten().map(Arc::new);
+        self
     }
 
     /// The same files, those of this machine by way of another store.
@@ -171,6 +185,9 @@ impl Storage for ObjectStorage {
 
     async fn delete(&self, path: &str) -> Result<()> {
         self.cache.metadata.invalidate(path).await;
+        if let Some(disk) = &self.cache.disk {
+            disk.forget(path).await;
+        }
         let at = self.places.find(path)?;
         match at.store.delete(&at.key).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, serialize_data_file_to_json};
 use iceberg::table::Table;
 use iceberg::writer::file_writer::location_generator::{FileNameGenerator as _, LocationGenerator as _};
@@ -12,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use watershed_schema::Epoch;
 use watershed_schema::arrow::ColumnsBuilder;
 
+use crate::cache::Cache;
 use crate::data_file::Made;
+use crate::filter_cache::Key;
 use crate::own::table_name;
 use crate::part_file::PartFile;
 use crate::partitioning::Partitioning;
@@ -75,7 +78,7 @@ impl EventTable {
         let by = Partitioning::of_spec(table.metadata().default_partition_spec());
         let by = by.ok_or_else(|| LakeError::Foreign("its partitioning is none of ours".to_owned()))?;
         for (partition, part) in rows.partitions(by)? {
-            for file in write_part(&table, partition, rows, &part, name).await? {
+            for file in write_part((&table, self.files.cache()), partition, rows, &part, name).await? {
                 let kind = table.metadata().default_partition_type();
                 staged.push(StagedFile(serialize_data_file_to_json(file, kind, FormatVersion::V2)?));
             }
@@ -85,7 +88,7 @@ impl EventTable {
 }
 
 async fn write_part(
-    table: &Table,
+    (table, cache): (&Table, &Cache),
     partition: Partition,
     rows: &Rows,
     part: &Part,
@@ -105,7 +108,7 @@ async fn write_part(
             file.write(&columns.finish())?;
             left = rest;
         }
-        files.push(put(table, &partition, file, &names).await?);
+        files.push(put((table, cache), &partition, file, &names).await?);
     }
     Ok(files)
 }
@@ -115,16 +118,23 @@ fn next_slice(places: &[Place]) -> Option<(&[Place], &[Place])> {
 }
 
 /// Puts a file where it belongs, and lists it.
-async fn put(table: &Table, (time, kind): &Partition, file: PartFile, names: &Names) -> Result<DataFile, LakeError> {
+async fn put(
+    (table, cache): (&Table, &Cache),
+    (time, kind): &Partition,
+    file: PartFile,
+    names: &Names,
+) -> Result<DataFile, LakeError> {
     let (schema, spec) = (table.metadata().current_schema(), table.metadata().default_partition_spec());
     let values = Struct::from_iter([Some(Literal::int(*time)), Some(Literal::string(kind))]);
     let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), values.clone());
     let folders = Folders(table.metadata().location().to_owned());
     let path = folders.generate_location(Some(&key), &names.generate_file_name());
     let (content, footer, nans) = file.close()?;
+    let content = Bytes::from(content);
     let bytes = content.len() as u64;
     let mut out = table.file_io().new_output(&path)?.writer().await?;
-    out.write(content.into()).await?;
+    out.write(content.clone()).await?;
     out.close().await?;
+    cache.keep_written(Key { path: path.clone(), size: bytes }, (&content, 0), &footer).await;
     Made { path, bytes, footer, nans }.listed(schema, (spec, values))
 }

@@ -1,5 +1,6 @@
 //! What a lookup reads of a lake of many files, as JSON: files that were opened, requests, milliseconds, and what the bloom
-//! filters weigh.
+//! filters weigh. `first_ever` is by a node that has none of the filters, `first_after_restart` by one that starts anew over
+//! the folder in which they were kept, once for each of the lookups.
 //!
 //! `cargo run --release -p watershed-query --example lake_lookup -- FILES ROWS_OF_A_FILE [LOOKUPS]`. A lake of 100 million
 //! spans is 300 files of 333 000 rows; as few rows as one likes give the same number of files.
@@ -16,7 +17,7 @@ use std::time::Instant;
 
 use datafusion::parquet::file::metadata::ParquetMetaData;
 use serde_json::{Value, json};
-use watershed_lake::{CACHE_BYTES_DEFAULT, FileFilter};
+use watershed_lake::FileFilter;
 use watershed_query::Engine;
 use watershed_schema::TenantId;
 
@@ -61,7 +62,14 @@ async fn weight(cold: &Cold) -> Value {
     let each = |bytes: i64| bytes as f64 / rows as f64;
     let by_column: serde_json::Map<_, _> =
         FileFilter::IDS.iter().zip(filters).map(|(column, bytes)| (column.name().to_owned(), each(bytes).into())).collect();
-    json!({ "rows": rows, "file_bytes_per_row": bytes as f64 / rows as f64, "filter_bytes_per_row": by_column })
+    let kept = std::fs::read_dir(cold.kept())
+        .expect("a folder")
+        .map(|file| file.and_then(|file| file.metadata()).expect("a file").len());
+    let kept = kept.sum::<u64>() as f64 / rows as f64;
+    json!({
+        "rows": rows, "file_bytes_per_row": bytes as f64 / rows as f64, "filter_bytes_per_row": by_column,
+        "kept_on_disk_bytes_per_row": kept,
+    })
 }
 
 fn of(lookups: &[Lookup]) -> Value {
@@ -80,16 +88,18 @@ async fn main() -> std::io::Result<()> {
     let (files, rows, count) = (number(0, 300), number(1, 1_000), number(2, 50));
     let cold = Cold::new().await;
     cold.fill(files, rows, FILES_OF_A_COMMIT).await;
-    let engine = cold.restarted(CACHE_BYTES_DEFAULT).await;
+    let engine = cold.restarted_keeping().await;
     let traces = files * rows / SPANS - 1;
     let first = lookup(&cold, &engine, traces / 2).await;
-    let mut rest = Vec::new();
+    let (mut rest, mut restarted) = (Vec::new(), Vec::new());
     for n in 0..count {
-        rest.push(lookup(&cold, &engine, 1 + n * (traces - 1) / count.max(1)).await);
+        let trace = 1 + n * (traces - 1) / count.max(1);
+        rest.push(lookup(&cold, &engine, trace).await);
+        restarted.push(lookup(&cold, &cold.restarted_keeping().await, trace).await);
     }
     let said = json!({
         "bench": "lake-lookup", "build": if cfg!(debug_assertions) { "dev" } else { "release" }, "files": files, "rows_of_a_file": rows,
-        "first_after_start": of(&[first]), "after_that": of(&rest), "weight": weight(&cold).await,
+        "first_ever": of(&[first]), "after_that": of(&rest), "first_after_restart": of(&restarted), "weight": weight(&cold).await,
     });
     writeln!(std::io::stdout(), "{said:#}")
 }

@@ -8,12 +8,15 @@ mod counting;
 mod nothing;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use watershed_lake::CACHE_BYTES_DEFAULT;
+use watershed_lake::{CACHE_BYTES_DEFAULT, CompactionLimits, SnapshotRetention, StagedRange};
 use watershed_query::Engine;
-use watershed_schema::TenantId;
+use watershed_schema::{Epoch, Seq, TenantId};
 
-use cold::{Cold, SPANS, number, trace};
+use cold::{Cold, SHARD, SPANS, id, number, session, trace};
 
 const FILES: u64 = 200;
 const ROWS: u64 = 64;
@@ -69,6 +72,78 @@ async fn nothing_is_known_without_memory(cold: &Cold) {
         assert_eq!(forgetful.trace(&TenantId::default(), &trace(700)).await.expect("reads").len() as u64, SPANS);
         assert!(cold.store.take(".parquet").len() > 10 * OPENED_MAX);
     }
+}
+
+/// Files that a lookup opens.
+async fn opened(cold: &Cold, engine: &Engine, number: u64) -> usize {
+    cold.store.take("");
+    let found = engine.trace(&TenantId::default(), &trace(number)).await.expect("reads");
+    assert_eq!(found.len() as u64, SPANS, "trace {number}");
+    cold.store.take(".parquet").len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_lookup_after_a_restart_opens_a_handful() {
+    let cold = Cold::new().await;
+    cold.fill(FILES, ROWS, 40).await;
+    // Others wrote them, and nothing is kept yet.
+    warm(&cold, &cold.restarted_keeping().await).await;
+    for number in [100, 700, 1_011] {
+        let opened = opened(&cold, &cold.restarted_keeping().await, number).await;
+        assert!((1..=OPENED_MAX).contains(&opened), "trace {number}: {opened} files");
+    }
+    // Filters of all columns were read at once.
+    for condition in [format!("session_id = '{}'", session(100)), format!("id = '{}'", id(9_000))] {
+        let engine = cold.restarted_keeping().await;
+        cold.store.take("");
+        assert!(number(&engine, &format!("SELECT count(*) FROM events WHERE {condition}")).await > 0, "{condition}");
+        let opened = cold.store.take(".parquet").len();
+        assert!((1..=OPENED_MAX).contains(&opened), "{condition}: {opened} files");
+    }
+    damage(&kept(&cold));
+    assert!(opened(&cold, &cold.restarted_keeping().await, 700).await > 10 * OPENED_MAX, "what is damaged is read again");
+    assert!(opened(&cold, &cold.restarted_keeping().await, 700).await <= OPENED_MAX, "and kept again");
+}
+
+fn kept(cold: &Cold) -> Vec<PathBuf> {
+    fs::read_dir(cold.kept()).expect("a folder").map(|file| file.expect("a file").path()).collect()
+}
+
+/// Takes all set bits out of the filters: whoever believes them finds nothing.
+fn damage(files: &[PathBuf]) {
+    for file in files {
+        let mut bytes = fs::read(file).expect("reads");
+        bytes[4_096..].chunks_mut(4_096).for_each(|page| page[..4_064].fill(0));
+        fs::write(file, bytes).expect("writes");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_writes_or_compacts_it_need_not_ask_and_what_is_gone_is_not_kept() {
+    let (cold, files, rows) = (Cold::keeping().await, 20, 64);
+    for half in 0..2 {
+        let mut ranges = Vec::new();
+        for file in 0..files {
+            let (from, to) = (1 + (half * files + file) * rows, 1 + (half * files + file + 1) * rows);
+            let written = cold.lake.write(&cold::rows((from, to), i64::try_from(file).expect("small")), Epoch(1)).await;
+            ranges.push(StagedRange { shard: SHARD, from_seq: Seq(from), to_seq: Seq(to), files: written.expect("writes") });
+        }
+        cold.commit(ranges).await;
+    }
+    let handful = async |files: usize| {
+        assert_eq!(kept(&cold).len(), files);
+        for number in [1, 77, 300] {
+            let opened = opened(&cold, &cold.restarted_keeping().await, number).await;
+            assert!((1..=OPENED_MAX).contains(&opened), "{opened} files");
+        }
+        assert_eq!(kept(&cold).len(), files, "nothing was asked for its filters");
+    };
+    handful(40).await;
+    cold.lake.compact(&CompactionLimits::default(), Epoch(1)).await.expect("compacts").expect("something");
+    handful(60).await;
+    let newest = SnapshotRetention { age: Duration::ZERO, count: 1 };
+    cold.lake.expire(&newest, Epoch(1)).await.expect("expires").expect("something");
+    handful(20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::FieldRef;
+use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use iceberg::arrow::schema_to_arrow_schema;
 use iceberg::io::FileWrite;
@@ -26,6 +27,7 @@ use super::order::{Order, Part};
 use super::source::{Chunks, Source};
 use crate::data_file::Made;
 use crate::encoding::{self, GROUP_ROWS_MAX};
+use crate::filter_cache::Key;
 use crate::{CompactionLimits, LakeError, schema};
 
 /// Files that are asked for bytes at once.
@@ -90,7 +92,9 @@ impl<'a> Rewrite<'a> {
             self.write_group((number, part), (&mut file, &groups), &mut out).await?;
         }
         let footer = file.close()?;
-        let (bytes, nans, decoded_bytes_peak) = out.close().await?;
+        let (tail, nans, decoded_bytes_peak) = out.close().await?;
+        let bytes = tail.1 + tail.0.len() as u64;
+        written.cache().keep_written(Key { path: path.clone(), size: bytes }, (&tail.0, tail.1), &footer).await;
         let file = Made { path, bytes, footer, nans }.listed(schema, (spec, partition))?;
         Ok(Some(Rewritten { file, decoded_bytes_peak }))
     }
@@ -208,9 +212,11 @@ impl Out {
         Ok(())
     }
 
-    async fn close(mut self) -> Result<(u64, HashMap<i32, u64>, usize), LakeError> {
-        self.send().await?;
+    /// What was written last: filters, indexes and footer.
+    async fn close(mut self) -> Result<((Bytes, u64), HashMap<i32, u64>, usize), LakeError> {
+        let tail = (Bytes::from(self.buffer.take().concat()), self.bytes);
+        self.file.write(tail.0.clone()).await?;
         self.file.close().await?;
-        Ok((self.bytes, self.nans, self.decoded_bytes_peak))
+        Ok((tail, self.nans, self.decoded_bytes_peak))
     }
 }

@@ -1,4 +1,4 @@
-//! What a Parquet file says of itself: footer with page index, and bloom filters. Read once, then kept.
+//! What a Parquet file says of itself: its footer with page index. Read once, then kept.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +8,6 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use iceberg::io::FileRead;
 use parquet::arrow::async_reader::MetadataFetch;
-use parquet::bloom_filter::Sbbf;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::statistics::Statistics;
@@ -16,7 +15,6 @@ use watershed_schema::Column;
 
 use super::Pinned;
 use crate::LakeError;
-use crate::cache::Filters;
 
 /// Read from a file's end at first: what our footers take with their page index, for a row group or two.
 const TAIL_BYTES: usize = 128 * 1024;
@@ -42,32 +40,10 @@ impl Pinned {
         self.files.cache().owners.get(path).await.flatten()
     }
 
-    async fn open(&self, path: &str, size: u64) -> Result<Ranges, LakeError> {
+    pub(super) async fn open(&self, path: &str, size: u64) -> Result<Ranges, LakeError> {
         let reader = self.table.file_io().new_input(path)?.reader().await?;
         let tail_from = size.saturating_sub(TAIL_BYTES as u64);
         Ok(Ranges { tail: reader.read(tail_from..size).await?, tail_from, reader })
-    }
-
-    /// Whether a row of the file may have one of these values, by the column's bloom filters.
-    pub(super) async fn may_hold(&self, (path, size): (&str, u64), column: Column, values: &[String]) -> Result<bool, LakeError> {
-        let filters = self.filters((path, size), column).await?;
-        Ok(filters.iter().any(|filter| match filter {
-            Some(filter) => values.iter().any(|value| filter.check(value.as_str())),
-            None => true,
-        }))
-    }
-
-    async fn filters(&self, (path, size): (&str, u64), column: Column) -> Result<Arc<Filters>, LakeError> {
-        let (kept, key) = (&self.files.cache().filters, (path.to_owned(), column.name()));
-        if let Some(filters) = kept.get(&key).await {
-            return Ok(filters);
-        }
-        let mut file = self.open(path, size).await?;
-        // Not kept: a lookup passes over most files, and their footers would push those out that are read.
-        let footer = footer(&mut file, size, PageIndexPolicy::Skip).await?;
-        let filters = Arc::new(read_filters(&file, &footer, column).await?);
-        kept.insert(key, Arc::clone(&filters)).await;
-        Ok(filters)
     }
 }
 
@@ -86,39 +62,20 @@ fn sole_value(chunk: &ColumnChunkMetaData) -> Option<&str> {
     if is_whole && min == max { min.as_utf8().ok() } else { None }
 }
 
-async fn footer(file: &mut Ranges, size: u64, pages: PageIndexPolicy) -> Result<ParquetMetaData, LakeError> {
+pub(super) async fn footer(file: &mut Ranges, size: u64, pages: PageIndexPolicy) -> Result<ParquetMetaData, LakeError> {
     let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(TAIL_BYTES)).with_page_index_policy(pages);
     Ok(reader.load_and_finish(file, size).await?)
 }
 
-async fn read_filters(file: &Ranges, footer: &ParquetMetaData, column: Column) -> Result<Filters, LakeError> {
-    let named = |chunk: &&ColumnChunkMetaData| chunk.column_path().string() == column.name();
-    let mut filters = Filters::with_capacity(footer.num_row_groups());
-    for group in footer.row_groups() {
-        filters.push(match group.columns().iter().find(named).and_then(filter_range) {
-            Some(range) => Some(Sbbf::from_bytes(&file.read(range).await?)?),
-            None => None,
-        });
-    }
-    Ok(filters)
-}
-
-/// Where a column's filter lies; writers of old do not say how long it is.
-fn filter_range(chunk: &ColumnChunkMetaData) -> Option<Range<u64>> {
-    let from = u64::try_from(chunk.bloom_filter_offset()?).ok()?;
-    let bytes = u64::try_from(chunk.bloom_filter_length()?).ok()?;
-    Some(from..from + bytes)
-}
-
 /// A file whose end is read already: there are the footer, the page index and, of files that are not long, the filters.
-struct Ranges {
+pub(super) struct Ranges {
     reader: Box<dyn FileRead>,
     tail: Bytes,
     tail_from: u64,
 }
 
 impl Ranges {
-    async fn read(&self, range: Range<u64>) -> Result<Bytes, iceberg::Error> {
+    pub(super) async fn read(&self, range: Range<u64>) -> Result<Bytes, iceberg::Error> {
         let inside = |at: u64| usize::try_from(at.checked_sub(self.tail_from)?).ok().filter(|at| *at <= self.tail.len());
         match inside(range.start).zip(inside(range.end)) {
             Some((from, to)) if from <= to => Ok(self.tail.slice(from..to)),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use watershed_lake::rest::{self, Login};
 use watershed_lake::storage::{Keys, S3};
-use watershed_lake::{CACHE_BYTES_DEFAULT, Partitioning, Secret, UnknownPartitioning, table_name};
+use watershed_lake::{CACHE_BYTES_DEFAULT, FILTER_CACHE_BYTES_DEFAULT, Partitioning, Secret, UnknownPartitioning, table_name};
 use watershed_schema::TenantId;
 
 use super::{Bytes, ConfigError, Span, range};
@@ -82,6 +82,8 @@ pub struct LakeConfig {
     pub own_tables: Vec<String>,
     /// Memory for metadata, footers and bloom filters of files that were read; 0 keeps none.
     pub cache: Bytes,
+    /// Room in `lake-cache` of the data folder for bloom filters, some 3 bytes a row of the lake; 0 keeps none there.
+    pub disk_cache: Bytes,
     /// S3 and what speaks like it.
     pub s3: S3Config,
 }
@@ -160,6 +162,7 @@ impl Default for LakeConfig {
             partition: Partitioning::default().word().to_owned(),
             own_tables: Vec::new(),
             cache: Bytes(CACHE_BYTES_DEFAULT),
+            disk_cache: Bytes(FILTER_CACHE_BYTES_DEFAULT),
             s3: S3Config::default(),
         }
     }

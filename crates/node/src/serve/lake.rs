@@ -12,6 +12,7 @@ use crate::config::Catalog;
 
 pub(super) async fn open(config: &Config) -> anyhow::Result<Option<Arc<Lake>>> {
     let files = Files::new(config.lake.buckets()?).with_cache(config.lake.cache.0);
+    let files = files.with_filter_cache(&config.data_dir.join("lake-cache"), config.lake.disk_cache.0);
     let by = config.lake.partitioning()?;
     let lake = match config.lake.catalog()? {
         Catalog::None => return Ok(None),

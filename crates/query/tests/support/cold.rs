@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "not every user needs all of it")]
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use futures::TryStreamExt as _;
 use uuid::Uuid;
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::storage::Files;
-use watershed_lake::{CommitRequest, Lake, Rows, Staged, StagedRange, updates_by};
+use watershed_lake::{CommitRequest, FILTER_CACHE_BYTES_DEFAULT, Lake, Rows, Staged, StagedRange, updates_by};
 use watershed_query::{Engine, Limits};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
@@ -72,13 +73,33 @@ impl Cold {
 
     pub(crate) async fn with_cache(bytes_max: usize) -> Self {
         let (dir, store) = (tempfile::tempdir().expect("a folder"), Counting::new());
-        let lake = open(&dir, &store, bytes_max).await;
+        let lake = open(&dir, &store, bytes_max, None).await;
         Self { store, lake, dir }
+    }
+
+    /// One that keeps the filters of what it writes in a folder, as a node does.
+    pub(crate) async fn keeping() -> Self {
+        let mut cold = Self::new().await;
+        cold.lake = cold.lake_that_keeps().await;
+        cold
+    }
+
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.dir.path().join("lake-cache")
+    }
+
+    async fn lake_that_keeps(&self) -> Lake {
+        open(&self.dir, &self.store, watershed_lake::CACHE_BYTES_DEFAULT, Some(&self.kept())).await
     }
 
     /// What a process that has just started has: the same files, and nothing read of them yet.
     pub(crate) async fn restarted(&self, bytes_max: usize) -> Engine {
-        Engine::new(Arc::new(Nothing), Some(Arc::new(open(&self.dir, &self.store, bytes_max).await)), LIMITS)
+        Engine::new(Arc::new(Nothing), Some(Arc::new(open(&self.dir, &self.store, bytes_max, None).await)), LIMITS)
+    }
+
+    /// The same with the folder in which filters are kept.
+    pub(crate) async fn restarted_keeping(&self) -> Engine {
+        Engine::new(Arc::new(Nothing), Some(Arc::new(self.lake_that_keeps().await)), LIMITS)
     }
 
     pub(crate) fn engine(&self) -> Engine {
@@ -104,8 +125,9 @@ impl Cold {
     }
 }
 
-async fn open(dir: &tempfile::TempDir, store: &Arc<Counting>, bytes_max: usize) -> Lake {
+async fn open(dir: &tempfile::TempDir, store: &Arc<Counting>, bytes_max: usize, kept: Option<&Path>) -> Lake {
     let files = Files::default().with_local(Arc::clone(store) as _).with_cache(bytes_max);
+    let files = kept.iter().fold(files, |files, folder| files.with_filter_cache(folder, FILTER_CACHE_BYTES_DEFAULT));
     let warehouse = format!("file://{}/warehouse", dir.path().display());
     let path = dir.path().join("catalog.db");
     let catalog = Arc::new(SqliteCatalog::open(&path, "watershed", &warehouse, files.io()).await.expect("opens"));
