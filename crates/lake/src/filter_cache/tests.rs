@@ -96,7 +96,9 @@ async fn half_files_and_those_of_others_are_not_believed() {
     let a = names(dir.path()).remove(0);
     let whole = fs::read(&a).unwrap();
     let asked = wanted(Column::TraceId, &[trace(TRACES - 1)]);
-    let swapped = [&whole[..PAGE_BYTES], &whole[2 * PAGE_BYTES..3 * PAGE_BYTES], &whole[PAGE_BYTES..2 * PAGE_BYTES]].concat();
+    let mut pages: Vec<_> = whole.chunks(PAGE_BYTES).collect();
+    pages[1..].reverse();
+    let swapped = pages.concat();
     for content in [&whole[..whole.len() / 2], &whole[..PAGE_BYTES], &[], &vec![0; whole.len()], &swapped] {
         fs::write(&a, content).unwrap();
         let said = cache.may_hold(key("a"), &asked).await;
