@@ -1,5 +1,6 @@
 //! Several `watershed serve` processes that form one cluster.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use watershed_client::DescribeClusterResponse;
@@ -21,6 +22,8 @@ pub struct Cluster {
     addresses: Vec<String>,
     founders: String,
     environment: Vec<(&'static str, &'static str)>,
+    /// What single nodes are told beside it, by place.
+    told: BTreeMap<usize, (&'static str, String)>,
 }
 
 impl Cluster {
@@ -57,7 +60,28 @@ impl Cluster {
     #[must_use]
     pub fn start_with(dir: &Path, count: usize, environment: &[(&'static str, &'static str)]) -> Self {
         std::fs::write(dir.join("secret"), "a secret of a test").expect("a secret");
-        Self::start_at(dir, free_addresses(count), environment)
+        Self::start_at(dir, free_addresses(count), environment, BTreeMap::new())
+    }
+
+    /// Nodes of which each has another value of one environment variable.
+    ///
+    /// # Panics
+    /// When one does not start.
+    #[must_use]
+    pub fn start_each_with(
+        dir: &Path,
+        name: &'static str,
+        values: &[&str],
+        environment: &[(&'static str, &'static str)],
+    ) -> Self {
+        std::fs::write(dir.join("secret"), "a secret of a test").expect("a secret");
+        let told = values.iter().map(|value| (name, (*value).to_owned())).enumerate().collect();
+        Self::start_at(dir, free_addresses(values.len()), environment, told)
+    }
+
+    /// What a node has of [`Cluster::start_each_with`] from its next start on.
+    pub fn tell(&mut self, place: usize, name: &'static str, value: &str) {
+        self.told.insert(place, (name, value.to_owned()));
     }
 
     /// Nodes with certificates of `authority`, each at a host of its own.
@@ -68,12 +92,18 @@ impl Cluster {
     pub fn start_with_tls(dir: &Path, count: u16, authority: &Authority) -> Self {
         let host = |place: u16| format!("127.0.0.{}", 11 + place);
         (0..count).for_each(|place| authority.sign(&host(place), &dir.join(format!("tls-{place}"))));
-        Self::start_at(dir, (0..count).map(|place| format!("{}:{}", host(place), free_port())).collect(), &[])
+        let addresses = (0..count).map(|place| format!("{}:{}", host(place), free_port())).collect();
+        Self::start_at(dir, addresses, &[], BTreeMap::new())
     }
 
-    fn start_at(dir: &Path, addresses: Vec<String>, environment: &[(&'static str, &'static str)]) -> Self {
+    fn start_at(
+        dir: &Path,
+        addresses: Vec<String>,
+        environment: &[(&'static str, &'static str)],
+        told: BTreeMap<usize, (&'static str, String)>,
+    ) -> Self {
         let (dir, founders, environment) = (dir.to_owned(), addresses.join(","), environment.to_vec());
-        let mut cluster = Self { nodes: Vec::new(), dir, addresses, founders, environment };
+        let mut cluster = Self { nodes: Vec::new(), dir, addresses, founders, environment, told };
         let all: Vec<usize> = (0..cluster.addresses.len()).collect();
         cluster.nodes = cluster.start_all(&all);
         cluster
@@ -97,6 +127,7 @@ impl Cluster {
         ];
         settings.extend(security.iter().map(|(name, path)| (*name, path.to_str().expect("UTF-8"))));
         settings.extend(&self.environment);
+        settings.extend(self.told.get(&place).map(|(name, value)| (*name, value.as_str())));
         let data_dir = self.dir.join(format!("node-{place}"));
         Server::start_with(&data_dir, &[], &settings).unwrap_or_else(|| panic!("node {place} does not start"))
     }
