@@ -27,6 +27,8 @@ pub struct Settings {
     pub shards: u32,
     /// Tenants that are spread over all shards.
     pub high_volume: Vec<String>,
+    /// Tenants with tables of their own. Each node leaves another of them out, as while an operator rolls a new list out.
+    pub own_tables: Vec<String>,
     /// What nodes break of themselves.
     pub fail_points: FailPoints,
     /// Name of this run, part of the names of its namespaces.
@@ -45,6 +47,12 @@ pub struct Cluster {
 
 const CLUSTER_PORT: u16 = 4319;
 const STATUS_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What a node lists: all but the tenant of its place.
+fn listed(own_tables: &[String], place: usize) -> String {
+    let others = own_tables.iter().enumerate().filter(|(number, _)| *number != place);
+    others.map(|(_, tenant)| tenant.as_str()).collect::<Vec<_>>().join(",")
+}
 
 impl Cluster {
     /// Makes networks and disks under `dir`, and starts all nodes; they are not ready yet.
@@ -70,6 +78,7 @@ impl Cluster {
                 ("HTTP_ADDR", format!("{address}:4318")),
                 ("SHARDS", settings.shards.to_string()),
                 ("HIGH_VOLUME_TENANTS", settings.high_volume.join(",")),
+                ("LAKE_OWN_TABLES", listed(&settings.own_tables, place)),
                 ("FLUSH_INTERVAL", "2s".to_owned()),
             ];
             let environment = environment.into_iter().map(|(key, value)| (format!("WATERSHED_{key}"), value)).collect();

@@ -39,6 +39,9 @@ pub(crate) struct Flags {
     /// Events after which no more are sent.
     #[arg(long, default_value_t = 200_000)]
     events_max: u64,
+    /// Tenants with tables of their own in the lake, of `default`, `acme` and `globex`; each node leaves another of them out.
+    #[arg(long, value_delimiter = ',')]
+    own_tables: Vec<String>,
     /// The program `watershed`; for `committer` and `prove` it must be built with fail points.
     #[arg(long, global = true, value_name = "FILE", default_value = "target/debug/watershed")]
     server: PathBuf,
@@ -67,6 +70,7 @@ pub(crate) enum Command {
 const AROUND: Duration = Duration::from_secs(600);
 const PROVE_MAX: Duration = Duration::from_secs(3_600);
 const SHARDS: u32 = 4;
+const TENANTS: [&str; 3] = ["default", "acme", "globex"];
 
 impl Flags {
     /// Everything is ended then, whatever it does.
@@ -82,6 +86,13 @@ impl Flags {
     pub(crate) fn scenario(&self) -> anyhow::Result<Scenario> {
         let Self { seed, duration, nodes, rate, events_max, .. } = *self;
         anyhow::ensure!((1..=9).contains(&nodes), "--nodes {nodes}: must be 1 to 9");
+        let stranger = self.own_tables.iter().find(|tenant| !TENANTS.contains(&tenant.as_str()));
+        anyhow::ensure!(
+            stranger.is_none(),
+            "--own-tables {}: must be of {}",
+            stranger.map_or("", String::as_str),
+            TENANTS.join(", ")
+        );
         let bounds = Bounds {
             duration_ms: u64::try_from(duration.as_millis()).context("--duration")?,
             kinds: self.faults.clone(),
@@ -98,11 +109,12 @@ impl Flags {
                 server,
                 shards: SHARDS,
                 high_volume: vec!["globex".to_owned()],
-                fail_points: FailPoints { drawn_from, ..FailPoints::default() },
+                own_tables: self.own_tables.clone(),
+                fail_points: FailPoints { drawn_from, has_own_tables: !self.own_tables.is_empty(), ..FailPoints::default() },
                 run: "drawn".to_owned(),
             },
             load: Load {
-                tenants: ["default", "acme", "globex"].map(str::to_owned).to_vec(),
+                tenants: TENANTS.map(str::to_owned).to_vec(),
                 senders: 2,
                 rate,
                 events_max,

@@ -23,16 +23,19 @@ struct Proof {
     /// Steps at which nodes die or hang once, with and without the break.
     first: &'static [&'static str],
     plan: fn() -> Vec<Fault>,
+    /// Tenants with tables of their own.
+    own_tables: &'static [&'static str],
     /// What the checker must find.
     shows: Trouble,
 }
 
-const PROOFS: [Proof; 4] = [
+const PROOFS: [Proof; 5] = [
     Proof {
         name: "an acknowledgement waits for the quorum",
         breaks: "shard::ack_before_commit=return",
         first: &[],
         plan: one_after_the_other,
+        own_tables: &[],
         shows: Trouble::Lost,
     },
     Proof {
@@ -40,6 +43,7 @@ const PROOFS: [Proof; 4] = [
         breaks: "shard::skip_dedupe=return",
         first: &[],
         plan: Vec::new,
+        own_tables: &[],
         shows: Trouble::Duplicated,
     },
     Proof {
@@ -47,6 +51,15 @@ const PROOFS: [Proof; 4] = [
         breaks: "lake::skip_watermark=return",
         first: &["archive::before_archived=1*off->1*panic"],
         plan: Vec::new,
+        own_tables: &[],
+        shows: Trouble::Duplicated,
+    },
+    Proof {
+        name: "what a tenant's own table has is not committed again",
+        breaks: "lake::skip_watermark=return",
+        first: &["lake::between_tables=1*off->1*panic"],
+        plan: Vec::new,
+        own_tables: &["acme", "globex"],
         shows: Trouble::Duplicated,
     },
     Proof {
@@ -54,6 +67,7 @@ const PROOFS: [Proof; 4] = [
         breaks: "lake::unpinned=return",
         first: &["lake::before_commit=1*sleep(12000)"],
         plan: zombie,
+        own_tables: &[],
         shows: Trouble::Duplicated,
     },
 ];
@@ -125,7 +139,8 @@ fn scenario(proof: &Proof, is_broken: bool, run: String, tools: &Tools) -> Scena
             server: tools.server.clone(),
             shards: 2,
             high_volume: vec!["globex".to_owned()],
-            fail_points: FailPoints { always, first, drawn_from: None },
+            own_tables: proof.own_tables.iter().map(|tenant| (*tenant).to_owned()).collect(),
+            fail_points: FailPoints { always, first, ..FailPoints::default() },
             run,
         },
         load: Load {

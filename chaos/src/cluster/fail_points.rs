@@ -13,6 +13,9 @@ const POINTS: [&str; 7] = [
     "archive::after_archived",
 ];
 
+/// The same between the tables of a commit, where tenants have tables of their own.
+const POINTS_OF_OWN: [&str; 2] = ["lake::before_own", "lake::between_tables"];
+
 const STREAM: u64 = 2;
 
 /// Fail points of all nodes, as the variable `FAILPOINTS` spells them.
@@ -24,6 +27,8 @@ pub struct FailPoints {
     pub first: Vec<String>,
     /// Draw one more for each life.
     pub drawn_from: Option<u64>,
+    /// A commit has steps between tables.
+    pub has_own_tables: bool,
 }
 
 impl FailPoints {
@@ -34,15 +39,16 @@ impl FailPoints {
         if life == 0 && !is_healed {
             points.extend(self.first.iter().cloned());
         }
-        points.extend(self.drawn_from.filter(|_| !is_healed).map(|seed| draw(seed, place, life)));
+        let drawn_of = if self.has_own_tables { [&POINTS[..], &POINTS_OF_OWN].concat() } else { POINTS.to_vec() };
+        points.extend(self.drawn_from.filter(|_| !is_healed).map(|seed| draw(seed, (place, life), &drawn_of)));
         points.join(";")
     }
 }
 
 /// It passes some times, then the node dies there, or hangs and comes back when another may have taken its place.
-fn draw(seed: u64, place: usize, life: u32) -> String {
+fn draw(seed: u64, (place, life): (usize, u32), points: &[&str]) -> String {
     let mut random = Random::new(seed, STREAM + ((place as u64) << 32) + (u64::from(life) << 8));
-    let (point, passes) = (POINTS[random.place(POINTS.len())], random.between(1, 6));
+    let (point, passes) = (points[random.place(points.len())], random.between(1, 6));
     match random.between(0, 3) {
         0 => format!("{point}={passes}*off->1*sleep({})", random.between(2_000, 10_000)),
         _ => format!("{point}={passes}*off->1*panic"),
@@ -55,12 +61,24 @@ mod tests {
 
     #[test]
     fn lives_differ_and_a_seed_draws_the_same_again() {
-        let points = FailPoints { always: vec!["a=return".to_owned()], first: vec!["b=panic".to_owned()], drawn_from: Some(7) };
+        let points = FailPoints {
+            always: vec!["a=return".to_owned()],
+            first: vec!["b=panic".to_owned()],
+            drawn_from: Some(7),
+            has_own_tables: false,
+        };
         assert_eq!(points.of(0, 0, false), points.of(0, 0, false));
         assert!(points.of(0, 0, false).starts_with("a=return;b=panic;"));
         assert!(points.of(0, 1, false).starts_with("a=return;"));
         assert_eq!(points.of(0, 1, true), "a=return");
         let lives: std::collections::BTreeSet<String> = (0..20).map(|life| points.of(1, life, false)).collect();
         assert!(lives.len() > 10, "{lives:?}");
+    }
+
+    #[test]
+    fn a_seed_that_parts_tables() {
+        let points = FailPoints { drawn_from: Some(790), has_own_tables: true, ..FailPoints::default() };
+        let is_there = |point: String| point.starts_with("lake::between_tables=") && point.ends_with("panic");
+        assert!((0..3).all(|place| is_there(points.of(place, 0, false))), "the smoke test's seed");
     }
 }
