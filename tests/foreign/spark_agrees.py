@@ -8,6 +8,14 @@ all columns. Run by hand, not by CI: its libraries are half a gigabyte.
 METADATA.json is the newest of the table (`metadata_location` in the SQLite catalog); all events must be in the lake by
 then, so the node runs with short archive settings and is asked when nothing more comes in. Needs Java 17. The wheel
 with Iceberg's jar lacks the copy of Jackson that the jar wants under a name of its own: it is made from Spark's.
+
+Nothing here switches Iceberg's vectorised reader off: the table's property does (`read.parquet.vectorization.enabled`).
+Seen on 2026-11-27 with Spark 3.5.9:
+* 1 500 odd events agree in all 177 columns; with the property taken out of a copy of the metadata, Spark stops at
+  BYTE_STREAM_SPLIT of duration_ms.
+* A table that PyIceberg had made with the last four columns left out and no property, with 700 rows, agrees after a node
+  has opened it and archived 800 more. Rows of files without `_shard` and `_seq` have no place to be compared by: they are
+  in the count and in the sums alone.
 """
 
 import json
@@ -140,8 +148,9 @@ metadata, path, rows, seed = sys.argv[1:]
 with pa.OSFile(path) as file:
     ours = as_numbers(pa.ipc.open_stream(file).read_all())
 ours = ours.sort_by([(name, "ascending") for name in PLACE])
-count = min(int(rows), ours.num_rows)
-chosen = sorted(random.Random(int(seed)).sample(range(ours.num_rows), count))
+placed = pc.count(ours["_seq"]).as_py()
+count = min(int(rows), placed)
+chosen = sorted(random.Random(int(seed)).sample(range(placed), count))
 with tempfile.TemporaryDirectory() as folder:
     session = spark(Path(folder))
     session.sparkContext.setLogLevel("ERROR")
