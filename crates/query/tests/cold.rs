@@ -103,6 +103,17 @@ async fn the_first_lookup_after_a_restart_opens_a_handful() {
     damage(&kept(&cold));
     assert!(opened(&cold, &cold.restarted_keeping().await, 700).await > 10 * OPENED_MAX, "what is damaged is read again");
     assert!(opened(&cold, &cold.restarted_keeping().await, 700).await <= OPENED_MAX, "and kept again");
+    what_cannot_be_kept_on_the_disk_is_kept_in_memory(&cold).await;
+}
+
+async fn what_cannot_be_kept_on_the_disk_is_kept_in_memory(cold: &Cold) {
+    let engine = cold.restarted_keeping().await;
+    fs::remove_dir_all(cold.kept()).expect("removes");
+    fs::write(cold.kept(), "no folder").expect("writes");
+    for engine in [engine, cold.restarted_keeping().await] {
+        warm(cold, &engine).await;
+        assert!(opened(cold, &engine, 700).await <= OPENED_MAX);
+    }
 }
 
 fn kept(cold: &Cold) -> Vec<PathBuf> {
