@@ -1,5 +1,7 @@
 //! A short run with a fixed seed: real nodes are killed, frozen, cut off and restarted, and nothing acknowledged is lost.
 
+#![expect(clippy::print_stderr, reason = "a test that is skipped says why")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
