@@ -298,3 +298,6 @@ pub(crate) fn hashed(batch: Arc<EventBatch>) -> Hashed {
     let ids = batch.id_hashes().expect("invariant: a batch was checked at birth");
     (batch, ids)
 }
+
+#[cfg(test)]
+mod tests;
