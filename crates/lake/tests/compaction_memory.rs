@@ -18,7 +18,7 @@ use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 use world::{World, content};
 
 const MIB: usize = 1 << 20;
-const FILES: u64 = 96;
+const FILES: u64 = 48;
 const ROWS: usize = 64;
 const ROWS_OF_A_FILE: u64 = ROWS as u64;
 const TEXT_BYTES: usize = 16 << 10;
@@ -26,8 +26,8 @@ const LIMIT: usize = 8 * MIB;
 /// A page is that long: all texts of a file.
 const PAGE: usize = TEXT_BYTES * ROWS + MIB / 8;
 const THREADS: usize = 2;
-/// What is not decoded rows: footers and manifests of all files (36 MiB), bytes of files, the file that is made.
-const REST: usize = 64 * MIB;
+/// What is not decoded rows: footers and manifests of all files (18 MiB), bytes of files, the file that is made.
+const REST: usize = 48 * MIB;
 
 /// A file of rows whose traces lie among those of all others, with long texts that are all different.
 fn rows(file: u64) -> Rows {

@@ -13,6 +13,9 @@ use super::order::INPUTS_MAX;
 /// would make it be written again. With it a file grows by half at least each time, so a byte is written about ten times.
 const LONGEST_TO_REST_MAX: u64 = 2;
 
+/// Each input of a merge holds a page of the column that is worked on, about so long, or all of the file where that is shorter.
+const PAGE_BYTES: u64 = 1 << 20;
+
 /// Files of one partition that become one.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -40,7 +43,12 @@ pub(super) fn groups(small: Vec<LiveFile>, limits: &CompactionLimits) -> Vec<Gro
     partitions.sort_by_key(|files| Reverse(files.len()));
     let (mut files_left, mut bytes_left, mut groups) = (limits.files_max.min(INPUTS_MAX), limits.bytes_max, Vec::new());
     for files in partitions {
-        let Some(group) = group(files, files_left, bytes_left.min(limits.target_bytes)) else { continue };
+        let most = Most {
+            files: files_left,
+            bytes: bytes_left.min(limits.target_bytes),
+            pages_bytes: limits.decoded_bytes_max as u64 / 2,
+        };
+        let Some(group) = group(files, &most) else { continue };
         files_left -= group.files.len();
         bytes_left -= group.bytes();
         groups.push(group);
@@ -48,14 +56,24 @@ pub(super) fn groups(small: Vec<LiveFile>, limits: &CompactionLimits) -> Vec<Gro
     groups
 }
 
+/// What a group may be.
+struct Most {
+    files: usize,
+    bytes: u64,
+    /// Half of what may be decoded: more inputs than that would have to decode pages several times, and beside it the rest of
+    /// a merge grows with them, too.
+    pages_bytes: u64,
+}
+
 /// The shortest files that fit; two at least.
-fn group(mut files: Vec<LiveFile>, files_max: usize, bytes_max: u64) -> Option<Group> {
+fn group(mut files: Vec<LiveFile>, most: &Most) -> Option<Group> {
     files.sort_by(|a, b| (a.bytes, &a.path).cmp(&(b.bytes, &b.path)));
-    files.truncate(files_max);
-    let mut bytes = 0;
+    files.truncate(most.files);
+    let (mut bytes, mut pages_bytes) = (0, 0);
     files.retain(|file| {
         bytes += file.bytes;
-        bytes <= bytes_max
+        pages_bytes += file.bytes.min(PAGE_BYTES);
+        bytes <= most.bytes && pages_bytes <= most.pages_bytes
     });
     let mut rest: u64 = files.iter().map(|file| file.bytes).sum();
     while let Some(longest) = files.last() {
@@ -105,6 +123,19 @@ mod tests {
         assert_eq!(picked(&[("a", 40), ("a", 5), ("a", 6)], &LIMITS), [("a".to_owned(), vec![5, 6])]);
         assert_eq!(picked(&[("a", 40), ("a", 5)], &LIMITS), []);
         assert_eq!(picked(&[("a", 40), ("a", 12), ("a", 9)], &LIMITS), [("a".to_owned(), vec![9, 12, 40])]);
+    }
+
+    #[test]
+    fn a_merge_has_no_more_inputs_than_their_pages_fit() {
+        let mib = 1 << 20;
+        let files: Vec<_> = (0..40).map(|_| ("a", 3 * mib)).chain((0..40).map(|_| ("b", mib / 2))).collect();
+        let limits = CompactionLimits { target_bytes: 1 << 40, files_max: 100, bytes_max: 1 << 40, ..LIMITS };
+        let lengths = |decoded_bytes_max| {
+            let groups = picked(&files, &CompactionLimits { decoded_bytes_max, ..limits });
+            groups.iter().map(|(folder, files)| (folder.clone(), files.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(64 << 20), [("a".to_owned(), 32), ("b".to_owned(), 40)]);
+        assert_eq!(lengths(20 << 20), [("a".to_owned(), 10), ("b".to_owned(), 20)]);
     }
 
     #[test]

@@ -14,15 +14,16 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::arrow::async_reader::AsyncFileReader as _;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::properties::{DEFAULT_PAGE_SIZE, DEFAULT_WRITE_BATCH_SIZE};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::live::LiveFile;
 use crate::LakeError;
 
+/// Read from a file's end at first: what our footers take, for a row group or two.
+const TAIL_BYTES: usize = 64 * 1024;
 /// Chunks that lie so near to each other are read by one request.
 const GAP_BYTES_MAX: u64 = 64 * 1024;
 /// Requests to a file that are on their way at once.
@@ -42,7 +43,11 @@ impl Source {
     pub(crate) async fn open(table: &Table, file: &LiveFile) -> Result<Self, LakeError> {
         let input = table.file_io().new_input(&file.path)?;
         let mut reader = ArrowFileReader::new(FileMetadata { size: file.bytes }, input.reader().await?);
-        let footer = ArrowReaderMetadata::try_new(reader.get_metadata(None).await?, ArrowReaderOptions::new())?;
+        // All pages are read: where each begins need not be known, and there are thousands.
+        let footer =
+            ParquetMetaDataReader::new().with_prefetch_hint(Some(TAIL_BYTES)).with_page_index_policy(PageIndexPolicy::Skip);
+        let footer = Arc::new(footer.load_and_finish(&mut reader, file.bytes).await?);
+        let footer = ArrowReaderMetadata::try_new(footer, ArrowReaderOptions::new())?;
         // Texts stay where they were decoded to: what moves is their places.
         let options = ArrowReaderOptions::new().with_schema(as_views(footer.schema()));
         let footer = ArrowReaderMetadata::try_new(Arc::clone(footer.metadata()), options)?;
