@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use iceberg::spec::{Literal, PartitionField, PartitionKey, PartitionSpec, PrimitiveLiteral, Struct};
 use iceberg::writer::file_writer::location_generator::{FileNameGenerator, LocationGenerator};
+use uuid::Uuid;
 use watershed_schema::{Epoch, Seq, ShardId};
 
 use crate::partitioning::Partitioning;
 
-/// What names a file: the range it was cut from and who cut it.
+/// What names a file: the range it was cut from and who cut it. Two writers never have the same name for different rows: a
+/// late one would write over the other's file.
 #[derive(Clone, Copy, Debug)]
 pub struct FileName {
     /// The shard.
@@ -21,6 +23,8 @@ pub struct FileName {
     pub to_seq: Seq,
     /// Epoch of the writer.
     pub epoch: Epoch,
+    /// Set when other rows of the range may be in files of these names.
+    pub apart: Option<Uuid>,
 }
 
 #[derive(Clone, Debug)]
@@ -72,10 +76,11 @@ impl Names {
 
 impl FileNameGenerator for Names {
     fn generate_file_name(&self) -> String {
-        let FileName { shard, from_seq, to_seq, epoch } = self.0;
+        let FileName { shard, from_seq, to_seq, epoch, apart } = self.0;
+        let apart = apart.map_or_else(String::new, |apart| format!("-{apart}"));
         match self.1.fetch_add(1, Ordering::Relaxed) {
-            0 => format!("{shard}-{from_seq}-{to_seq}-{epoch}.parquet"),
-            more => format!("{shard}-{from_seq}-{to_seq}-{epoch}-{more}.parquet"),
+            0 => format!("{shard}-{from_seq}-{to_seq}-{epoch}{apart}.parquet"),
+            more => format!("{shard}-{from_seq}-{to_seq}-{epoch}{apart}-{more}.parquet"),
         }
     }
 }

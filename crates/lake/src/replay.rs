@@ -28,7 +28,7 @@ impl Lake {
             return Err(LakeError::NotArchived { shard: rows.shard, to: rows.to_seq, watermark });
         }
         let left = self.not_in_own(&shared, rows, commit_id).await?;
-        let replayed = self.write(&left, epoch).await?;
+        let replayed = self.write_apart(&left, epoch).await?;
         self.commit(&CommitRequest { ranges: Vec::new(), replayed, epoch, commit_id }).await
     }
 

@@ -10,6 +10,7 @@ use iceberg::spec::{DataFile, FormatVersion, Literal, PartitionKey, Struct, seri
 use iceberg::table::Table;
 use iceberg::writer::file_writer::location_generator::{FileNameGenerator as _, LocationGenerator as _};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use watershed_schema::Epoch;
 use watershed_schema::arrow::ColumnsBuilder;
 
@@ -56,24 +57,36 @@ impl Lake {
     /// # Errors
     /// When a row is damaged or storage fails; files already written stay, as orphans.
     pub async fn write(&self, rows: &Rows, epoch: Epoch) -> Result<Staged, LakeError> {
+        self.write_named(rows, epoch, None).await
+    }
+
+    /// The same under names that no file has: for rows of a run of which others may be in files already.
+    ///
+    /// # Errors
+    /// As [`Lake::write`].
+    pub async fn write_apart(&self, rows: &Rows, epoch: Epoch) -> Result<Staged, LakeError> {
+        self.write_named(rows, epoch, Some(Uuid::now_v7())).await
+    }
+
+    async fn write_named(&self, rows: &Rows, epoch: Epoch, apart: Option<Uuid>) -> Result<Staged, LakeError> {
+        let name = FileName { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, epoch, apart };
         let (mut left, mut own) = (rows.clone(), BTreeMap::new());
         for tenant in &self.listed {
             let theirs = left.of(tenant);
             left.blocks.retain(|(_, batch)| batch.tenant() != tenant);
             let table = self.shared.beside(&table_name(tenant)?, tenant.clone());
-            let files = if theirs.blocks.is_empty() { Vec::new() } else { table.write(&theirs, epoch).await? };
+            let files = if theirs.blocks.is_empty() { Vec::new() } else { table.write(&theirs, name).await? };
             own.insert(tenant.as_str().to_owned(), files);
         }
-        let shared = if left.blocks.is_empty() { Vec::new() } else { self.shared.write(&left, epoch).await? };
+        let shared = if left.blocks.is_empty() { Vec::new() } else { self.shared.write(&left, name).await? };
         fail::fail_point!("lake::after_parquet");
         Ok(Staged { shared, own })
     }
 }
 
 impl EventTable {
-    async fn write(&self, rows: &Rows, epoch: Epoch) -> Result<Vec<StagedFile>, LakeError> {
+    async fn write(&self, rows: &Rows, name: FileName) -> Result<Vec<StagedFile>, LakeError> {
         let table = self.load().await?;
-        let name = FileName { shard: rows.shard, from_seq: rows.from_seq, to_seq: rows.to_seq, epoch };
         let mut staged = Vec::new();
         let by = Partitioning::of_spec(table.metadata().default_partition_spec());
         let by = by.ok_or_else(|| LakeError::Foreign("its partitioning is none of ours".to_owned()))?;

@@ -3,11 +3,12 @@
 #[path = "support/lake.rs"]
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use uuid::Uuid;
-use watershed_lake::{CommitRequest, GivenUp, Lake, LakeError, Rows, Staged, StagedRange, Struck};
+use watershed_lake::{CommitRequest, FileFilter, GivenUp, Lake, LakeError, Rows, Staged, StagedRange, Struck};
 use watershed_schema::{BatchBuilder, Column, Epoch, Seq, ShardId, TenantId};
 
 use support::{lake, rows_in};
@@ -147,4 +148,20 @@ async fn a_replay_adds_its_rows_once_and_only_below_the_watermark() {
     lake.replay(&rows(5, 9), Epoch(1)).await.expect("works");
     assert_eq!(rows_in(&lake).await, 8);
     assert_eq!(lake.watermark().await.expect("works")[&SHARD], Seq(9), "the watermark stays");
+}
+
+/// The rest of a run was written under the same epoch, into the same partition.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_writes_over_no_file_of_its_run() {
+    let dir = tempfile::tempdir().expect("works");
+    let lake = lake(dir.path()).await;
+    let run = |rows: Rows| Rows { from_seq: Seq(1), to_seq: Seq(9), ..rows };
+    let (good, bad) = (run(rows(1, 5)), run(rows(5, 9)));
+    let request = support::request(&lake, &good, Epoch(1)).await;
+    lake.commit(&request).await.expect("commits");
+    lake.replay(&bad, Epoch(1)).await.expect("works");
+    let pinned = lake.pin().await.expect("pins");
+    let files = pinned.files(&FileFilter::default()).await.expect("lists");
+    let paths: BTreeSet<_> = files.iter().map(|file| &file.path).collect();
+    assert_eq!((rows_in(&lake).await, paths.len()), (8, 2));
 }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use futures::future::try_join_all;
 use watershed_lake::{GivenUp, Lake, LakeError, Rows, Staged};
 use watershed_schema::proto::{DeadLetter, PeerDoomed, Purged, Replayed, UpkeepStep};
-use watershed_schema::{Column, Row, Value};
+use watershed_schema::{Column, Row, Term, Value};
 
 use super::{ArchiveError, Archiver, commit, stage};
 use crate::shard::{Replica, ShardHandle};
@@ -28,7 +28,7 @@ impl Archiver {
     /// the bad ones are.
     pub(super) async fn refused(
         &mut self,
-        here: &Replica,
+        (here, term): (&Replica, Term),
         rows: Rows,
         error: LakeError,
     ) -> Result<(Staged, Option<DeadLetter>), ArchiveError> {
@@ -39,7 +39,7 @@ impl Archiver {
             return Err(error.into());
         }
         let (good, bad) = parted(rows);
-        let files = stage::write(&self.lake, good, self.epoch()).await?;
+        let files = stage::write_apart(&self.lake, (good, term)).await?;
         let reason = error.to_string();
         let letter = self.lake.put_letter(&bad, GivenUp { reason: &reason, attempts, since_us: now_us() }).await?;
         metrics::counter!("watershed_dead_letters_total").increment(1);

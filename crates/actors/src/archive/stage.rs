@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use watershed_hot::ScanRequest;
-use watershed_lake::{Lake, Rows, Staged};
-use watershed_schema::{Epoch, Seq};
+use watershed_lake::{Lake, LakeError, Rows, Staged};
+use watershed_schema::{Epoch, Seq, Term};
 
 use super::{ArchiveError, Archiver, Due};
 use crate::background;
@@ -13,10 +13,11 @@ use crate::shard::{Replica, ShardHandle, StagedFiles};
 impl Archiver {
     /// Stages what is due of a shard, file set by file set.
     pub(super) async fn stage(&mut self, shard: &ShardHandle, here: &Replica, everything: bool) -> Result<(), ArchiveError> {
+        let Some(term) = here.leads_in() else { return Ok(()) };
         let end = here.positions().tail();
         while let Some(from_seq) = self.next_run(here, end, everything) {
             let rows = collect(here, from_seq, end, self.due).await?;
-            let range = self.write(here, rows).await?;
+            let range = self.write((here, term), rows).await?;
             fail::fail_point!("archive::before_staged");
             shard.stage(&range).await?;
             fail::fail_point!("archive::after_staged");
@@ -33,10 +34,10 @@ impl Archiver {
     }
 
     /// Files of a run; rows that were refused for good often enough become a dead letter.
-    async fn write(&mut self, here: &Replica, rows: Rows) -> Result<StagedFiles, ArchiveError> {
+    async fn write(&mut self, (here, term): (&Replica, Term), rows: Rows) -> Result<StagedFiles, ArchiveError> {
         let (shard, from_seq, to_seq) = (rows.shard, rows.from_seq, rows.to_seq);
-        let (files, letter) = match write(&self.lake, rows.clone(), self.epoch()).await {
-            Err(ArchiveError::Lake(error)) if error.is_permanent() => self.refused(here, rows, error).await?,
+        let (files, letter) = match write(&self.lake, (rows.clone(), term)).await {
+            Err(ArchiveError::Lake(error)) if error.is_permanent() => self.refused((here, term), rows, error).await?,
             done => (done?, None),
         };
         self.refused.remove(&shard);
@@ -57,9 +58,22 @@ async fn collect(here: &Replica, from_seq: Seq, end: Seq, due: Due) -> Result<Ro
     Ok(rows)
 }
 
+/// Files are named after the term of who leads the shard: one that was deposed may be writing the same run still.
+async fn write(lake: &Arc<Lake>, (rows, term): (Rows, Term)) -> Result<Staged, ArchiveError> {
+    on_thread(lake, async move |lake: &Lake| lake.write(&rows, Epoch(term.0)).await).await
+}
+
+/// The same for a part of a run.
+pub(super) async fn write_apart(lake: &Arc<Lake>, (rows, term): (Rows, Term)) -> Result<Staged, ArchiveError> {
+    on_thread(lake, async move |lake: &Lake| lake.write_apart(&rows, Epoch(term.0)).await).await
+}
+
 /// Columns and Parquet are CPU work that no acknowledgement waits for.
-pub(super) async fn write(lake: &Arc<Lake>, rows: Rows, epoch: Epoch) -> Result<Staged, ArchiveError> {
+async fn on_thread(
+    lake: &Arc<Lake>,
+    work: impl AsyncFnOnce(&Lake) -> Result<Staged, LakeError> + Send + 'static,
+) -> Result<Staged, ArchiveError> {
     let (lake, runtime) = (Arc::clone(lake), tokio::runtime::Handle::current());
-    let files = background::run("archive", move || runtime.block_on(lake.write(&rows, epoch))).await;
+    let files = background::run("archive", move || runtime.block_on(work(&lake))).await;
     Ok(files.map_err(ArchiveError::Thread)??)
 }

@@ -8,7 +8,7 @@ use ractor::rpc::CallResult;
 use tokio::sync::watch;
 use watershed_cluster::{Group, GroupError, Status};
 use watershed_hot::{ScanRequest, Store};
-use watershed_schema::{EventBatch, NodeId, Positions, Seq, ShardId, proto};
+use watershed_schema::{EventBatch, NodeId, Positions, Seq, ShardId, Term, proto};
 
 use super::actor::Message;
 use super::error::{AppendError, ReadError};
@@ -97,6 +97,12 @@ impl Replica {
     #[must_use]
     pub fn dead_letters(&self) -> Arc<Vec<proto::DeadLetter>> {
         Arc::clone(&self.committed.state().letters)
+    }
+
+    /// The term in which this node leads, if it does: nobody else ever leads in it.
+    pub(crate) fn leads_in(&self) -> Option<Term> {
+        let status = self.group.status();
+        (status.leader == Some(self.me)).then_some(status.term)
     }
 
     /// Whether this node leads the shard, as far as it knows.
