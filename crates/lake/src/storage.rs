@@ -3,7 +3,7 @@
 //! On this machine a written file is durable when it is closed: the file and the folders above it are fsynced, which
 //! `object_store` does not do by itself. Files appear whole (written aside, then renamed; in a bucket by one request or
 //! a multipart upload); parts of big ones are of equal size, which R2 demands. No conditional write is needed: a name
-//! holds an epoch or a UUID, and what is current is said by the catalog alone.
+//! holds its writer's term or a UUID, and what is current is said by the catalog alone.
 
 mod credentials_file;
 mod places;

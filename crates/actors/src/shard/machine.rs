@@ -43,6 +43,7 @@ pub(crate) struct State {
     pub(crate) ages: VecDeque<Age>,
     /// What was staged and archived behind past entries, oldest first.
     marks: VecDeque<Mark>,
+    no_files: Arc<watershed_lake::Staged>,
     /// What the store held first when the state was restored. A snapshot knows less of what is archived than the purge
     /// did, so `trimmed` gets there only when that is applied again.
     floor: Seq,
@@ -69,6 +70,7 @@ impl State {
             letters: Arc::default(),
             ages: VecDeque::new(),
             marks: VecDeque::new(),
+            no_files: Arc::default(),
             floor: Seq::default(),
             backlog: Share::new(backlog),
         }
@@ -85,6 +87,13 @@ impl State {
         let (archived, staged) = (self.positions.archived(), self.positions.staged());
         let (files, letters) = (self.staged.iter().cloned().collect(), Arc::clone(&self.letters));
         self.marks.push_back(Mark { lsn, archived, staged, files, letters });
+    }
+
+    /// Of what is archived, marks keep the ranges alone: files are tens of kilobytes for each, ten minutes of the log are
+    /// thousands of them, and who commits goes by the lake's watermark, below which nobody asks for files.
+    fn let_go_of_files(&mut self, archived: Seq) {
+        let files = self.marks.iter_mut().flat_map(|mark| &mut mark.files);
+        files.filter(|range| range.to_seq <= archived).for_each(|range| range.files = Arc::clone(&self.no_files));
     }
 
     fn raise_trimmed(&mut self) {
@@ -278,6 +287,7 @@ impl Machine {
             state.raise_trimmed();
             state.weigh_backlog();
             state.staged.retain(|range| range.to_seq > to);
+            state.let_go_of_files(to);
             state.mark(lsn);
         }
         forward

@@ -42,6 +42,10 @@ impl World {
         self.apply(EntryKind::Staged, &staged)
     }
 
+    fn archived(&mut self, to: u64) -> bool {
+        self.apply(EntryKind::Archived, &proto::Archived { to_seq_exclusive: to, snapshot_id: 0 })
+    }
+
     fn changed(&mut self, file: &str, now: Option<&str>) -> bool {
         let change = proto::DeadLetterChange { file: file.to_owned(), now: now.map(letter) };
         self.apply(EntryKind::DeadLetter, &change)
@@ -97,4 +101,25 @@ fn a_letter_is_there_with_its_run_and_changes_by_the_file_that_the_log_names() {
     assert_eq!(world.files(), ["c", "b"]);
     assert!(world.changed("c", None) && world.changed("b", None));
     assert_eq!(world.files(), [""; 0]);
+}
+
+#[test]
+fn a_snapshot_of_the_past_names_files_that_are_not_archived_by_now() {
+    let mut world = World::new();
+    assert!(world.apply(EntryKind::Append, &rows(8)));
+    let staged = |(from, to): (u64, u64)| proto::Staged {
+        from_seq_inclusive: from,
+        to_seq_exclusive: to,
+        files: vec![format!("file of {from}")],
+        ..proto::Staged::default()
+    };
+    assert!(world.apply(EntryKind::Staged, &staged((1, 5))) && world.apply(EntryKind::Staged, &staged((5, 9))));
+    let both = world.last;
+    assert!(world.archived(5));
+    let then = proto::ShardSnapshot::decode(world.snapshot(both)).expect("is one");
+    let ranges: Vec<_> = then.staged.iter().map(|range| (range.from_seq_inclusive, range.files.len())).collect();
+    assert_eq!((ranges, then.archived_seq, then.staged_seq), (vec![(1, 0), (5, 1)], 1, 9));
+    world.machine.restore(&world.snapshot(both)).expect("is restored");
+    assert!(world.archived(5), "the log goes on from there");
+    assert_eq!(world.machine.committed.state().staged.len(), 1);
 }
