@@ -26,6 +26,16 @@ fn rows(letters: &[watershed_client::DeadLetter]) -> u64 {
     letters.iter().map(|letter| letter.rows).sum()
 }
 
+/// A node whose lake has refused so many rows of `default` and of `acme`, and a client of it.
+async fn given_up(dir: &Path, (ours, theirs): (u64, u64)) -> (Server, Client) {
+    let server = Server::start_with(dir, &FLAGS, &[("FAILPOINTS", "lake::refused=return")]).expect("starts");
+    let client = server.client().await;
+    send(&server, 0, ours).await;
+    Exporter::connect(&server.grpc).await.with_tenant("acme").traces(spans(0, theirs)).await.expect("acknowledged");
+    until("all rows are given up", async || rows(&letters(&client).await) == ours + theirs).await;
+    (server, client)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_rows_are_kept_and_come_back_once() {
     let dir = tempfile::tempdir().expect("a folder");
@@ -81,11 +91,7 @@ async fn a_letter_that_no_log_names_is_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_letter_is_shown_and_given_up_on_the_command_line() {
     let dir = tempfile::tempdir().expect("a folder");
-    let server = Server::start_with(dir.path(), &FLAGS, &[("FAILPOINTS", "lake::refused=return")]).expect("starts");
-    let client = server.client().await;
-    send(&server, 0, 3).await;
-    Exporter::connect(&server.grpc).await.with_tenant("acme").traces(spans(3, 40)).await.expect("acknowledged");
-    until("all rows are given up", async || rows(&letters(&client).await) == 43).await;
+    let (server, client) = given_up(dir.path(), (3, 40)).await;
     let told = letters(&client).await;
     let ours = told.iter().find(|letter| letter.tenants.iter().any(|name| name == "default")).expect("a letter");
 
@@ -120,11 +126,7 @@ async fn a_letter_is_shown_and_given_up_on_the_command_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_does_not_come_back_from_a_dead_letter() {
     let dir = tempfile::tempdir().expect("a folder");
-    let server = Server::start_with(dir.path(), &FLAGS, &[("FAILPOINTS", "lake::refused=return")]).expect("starts");
-    let client = server.client().await;
-    send(&server, 0, 30).await;
-    Exporter::connect(&server.grpc).await.with_tenant("acme").traces(spans(0, 40)).await.expect("acknowledged");
-    until("all rows are given up", async || rows(&letters(&client).await) == 70).await;
+    let (server, _) = given_up(dir.path(), (30, 40)).await;
     server.kill();
 
     let server = Server::start(dir.path(), &FLAGS);

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use watershed_actors::{Membership, Node, Settings, Upkeep};
 use watershed_catalog::SqliteCatalog;
 use watershed_lake::{FileFilter, Lake, SnapshotRetention, storage, updates_by};
 use watershed_schema::{BatchBuilder, Column, EventBatch, TenantId};
 
 const ROWS: u64 = 10;
+const DEADLINE: Duration = Duration::from_secs(60);
 
 async fn catalog(dir: &Path) -> Arc<SqliteCatalog> {
     let warehouse = format!("file://{}/warehouse", dir.display());
@@ -52,12 +54,14 @@ async fn archived(node: &Node, run: u64) -> Duration {
     let batch = batch(run);
     let permit = node.budget().admit(batch.body().len()).expect("fits");
     node.append(batch, permit).await.expect("commits");
-    until("it is archived", async || node.shards()[0].positions().archived() == node.shards()[0].positions().tail()).await;
+    let mut positions = node.shards()[0].watch();
+    let all = positions.wait_for(|now| now.archived() == now.tail());
+    drop(timeout(DEADLINE, all).await.expect("it is archived").expect("the shard goes on"));
     since.elapsed()
 }
 
 async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + DEADLINE;
     while !done().await {
         assert!(Instant::now() < end, "never came: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;

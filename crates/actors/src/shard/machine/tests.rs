@@ -1,4 +1,4 @@
-//! What the log says of dead letters.
+//! What the log says of dead letters, and what a snapshot of the past names.
 
 use std::sync::mpsc;
 
