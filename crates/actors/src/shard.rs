@@ -1,6 +1,7 @@
 //! Shards: handles on all of them, and the replicas that stand on this node.
 
 mod actor;
+mod ages;
 mod dedupe;
 mod error;
 mod handle;

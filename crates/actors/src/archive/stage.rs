@@ -41,7 +41,7 @@ impl Archiver {
             done => (done?, None),
         };
         self.refused.remove(&shard);
-        Ok(StagedFiles { from_seq, to_seq, files: files.into(), letter })
+        Ok(StagedFiles { from_seq, to_seq, files: files.into(), letter: letter.map(Box::new) })
     }
 }
 

@@ -41,8 +41,8 @@ pub(crate) struct StagedFiles {
     pub(crate) to_seq: Seq,
     /// In the lake's own form, tens of kilobytes each. Shared: every mark of the past holds what was staged then.
     pub(crate) files: Arc<Staged>,
-    /// Those of its rows that the lake refused for good.
-    pub(crate) letter: Option<DeadLetter>,
+    /// Those of its rows that the lake refused for good. Boxed: marks hold hundreds of ranges, and hardly one has a letter.
+    pub(crate) letter: Option<Box<DeadLetter>>,
 }
 
 /// A committed append.
@@ -372,7 +372,7 @@ impl StagedFiles {
             to_seq_exclusive: self.to_seq.0,
             files: text(&self.files.shared),
             own: self.files.own.iter().map(own).collect(),
-            dead_letter: self.letter.clone(),
+            dead_letter: self.letter.as_deref().cloned(),
         }
     }
 
@@ -380,6 +380,7 @@ impl StagedFiles {
         let files = |texts: Vec<String>| texts.into_iter().map(StagedFile).collect();
         let own = staged.own.into_iter().map(|own| (own.tenant, files(own.files))).collect();
         let (from_seq, to_seq) = (Seq(staged.from_seq_inclusive), Seq(staged.to_seq_exclusive));
-        Self { from_seq, to_seq, files: Arc::new(Staged { shared: files(staged.files), own }), letter: staged.dead_letter }
+        let letter = staged.dead_letter.map(Box::new);
+        Self { from_seq, to_seq, files: Arc::new(Staged { shared: files(staged.files), own }), letter }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -13,6 +12,7 @@ use watershed_hot::Store;
 use watershed_schema::proto::DeadLetter;
 use watershed_schema::{EntryKind, EventBatch, Lsn, Positions, Seq, proto};
 
+use super::ages::Ages;
 use super::dedupe::Dedupe;
 use super::handle::StagedFiles;
 use super::recent::Recent;
@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub(crate) staged: VecDeque<StagedFiles>,
     /// Rows that the lake refused for good, in order. Shared: every mark of the past holds what there was then.
     pub(crate) letters: Arc<Vec<DeadLetter>>,
-    pub(crate) ages: VecDeque<Age>,
+    pub(crate) ages: Ages,
     /// What was staged and archived behind past entries, oldest first.
     marks: VecDeque<Mark>,
     no_files: Arc<watershed_lake::Staged>,
@@ -68,7 +68,7 @@ impl State {
             dedupe: Dedupe::default(),
             staged: VecDeque::new(),
             letters: Arc::default(),
-            ages: VecDeque::new(),
+            ages: Ages::default(),
             marks: VecDeque::new(),
             no_files: Arc::default(),
             floor: Seq::default(),
@@ -76,11 +76,8 @@ impl State {
         }
     }
 
-    /// Entries that are archived in part count whole.
     fn weigh_backlog(&mut self) {
-        let archived = self.positions.archived();
-        let waits = self.ages.iter().rev().take_while(|age| age.tail > archived);
-        self.backlog.set(waits.map(|age| u64::from(age.bytes)).sum());
+        self.backlog.set(self.ages.bytes_behind(self.positions.archived()));
     }
 
     fn mark(&mut self, lsn: Lsn) {
@@ -107,16 +104,6 @@ impl State {
         drop(self.marks.drain(..newer.saturating_sub(1)));
         self.marks.front().filter(|mark| mark.lsn <= at)
     }
-}
-
-/// When an entry was applied here: what trimming and archiving go by.
-#[derive(Clone, Copy)]
-pub(crate) struct Age {
-    pub(crate) applied: Instant,
-    pub(crate) lsn: Lsn,
-    pub(crate) tail: Seq,
-    /// Of its payload.
-    pub(crate) bytes: u32,
 }
 
 impl Committed {
@@ -223,8 +210,7 @@ impl Machine {
                     tail = tail.advanced_by(batch.header().rows);
                 }
                 if tail <= state.positions.tail() {
-                    let bytes = bytes_of(&record.payload);
-                    state.ages.push_back(Age { applied: Instant::now(), lsn: record.lsn, tail, bytes });
+                    state.ages.push((record.lsn, tail), record.payload.len() as u64);
                 }
             }
         }
@@ -241,9 +227,9 @@ impl Machine {
             state.recent.push(first, batch);
         }
         let tail = state.positions.tail();
-        let bytes = bytes_of(payload);
-        state.ages.push_back(Age { applied: Instant::now(), lsn, tail, bytes });
-        state.backlog.add(bytes.into());
+        let bytes = payload.len() as u64;
+        state.ages.push((lsn, tail), bytes);
+        state.backlog.add(bytes);
         true
     }
 
@@ -255,7 +241,7 @@ impl Machine {
         if next {
             state.positions.set_staged(range.to_seq);
             if let Some(letter) = &range.letter {
-                Arc::make_mut(&mut state.letters).push(letter.clone());
+                Arc::make_mut(&mut state.letters).push(DeadLetter::clone(letter));
             }
             state.staged.push_back(range);
             state.mark(lsn);
@@ -292,10 +278,6 @@ impl Machine {
         }
         forward
     }
-}
-
-fn bytes_of(payload: &Bytes) -> u32 {
-    u32::try_from(payload.len()).unwrap_or(u32::MAX)
 }
 
 fn open_all(payload: &Bytes) -> Vec<Hashed> {

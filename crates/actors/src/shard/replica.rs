@@ -67,7 +67,7 @@ impl Replica {
     pub fn archive_lag(&self) -> Duration {
         let state = self.committed.state();
         let archived = state.positions.archived();
-        state.ages.iter().find(|age| age.tail > archived).map_or(Duration::ZERO, |age| age.applied.elapsed())
+        state.ages.since(archived).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// What it knows of its group.
@@ -84,8 +84,7 @@ impl Replica {
     /// When the oldest event was applied that stands in no data file yet.
     pub(crate) fn unstaged_since(&self) -> Option<Instant> {
         let state = self.committed.state();
-        let staged = state.positions.staged();
-        state.ages.iter().find(|age| age.tail > staged).map(|age| age.applied)
+        state.ages.since(state.positions.staged())
     }
 
     /// Ranges that wait for a snapshot.

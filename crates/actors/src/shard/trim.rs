@@ -12,15 +12,11 @@ const DEDUPE_WINDOW: Duration = Duration::from_secs(600);
 
 /// Purges what may go, in the background; readers are told first.
 pub(crate) fn run(group: &Group, committed: &Arc<Committed>, hot_retention: Duration) {
-    let age = kept(hot_retention);
-    let mut last = None;
-    {
+    let last = {
         let mut state = committed.state();
         let archived = state.positions.archived();
-        while state.ages.front().is_some_and(|entry| entry.applied.elapsed() >= age && entry.tail <= archived) {
-            last = state.ages.pop_front();
-        }
-    }
+        state.ages.forget(kept(hot_retention), archived)
+    };
     if let Some(entry) = last {
         committed.trimmed(entry.tail);
         let group = group.clone();
