@@ -113,7 +113,7 @@ impl EventTable {
         marks: HashMap<String, String>,
     ) -> Result<Table, LakeError> {
         let (table, files) = staged::under_one_spec(table, files)?;
-        let Joined { files, replaced } = joined(&table, files, self.files.cache()).await;
+        let Joined { files, replaced } = joined(&table, files, &self.files).await;
         fail::fail_point!("lake::after_join");
         let transaction = Transaction::new(&table);
         let append = transaction.fast_append().with_check_duplicate(false).add_data_files(files);

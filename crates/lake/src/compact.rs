@@ -99,7 +99,7 @@ impl EventTable {
         if groups.is_empty() {
             return Ok(None);
         }
-        let written = Written::new(&table, "compacted", self.files.cache());
+        let written = Written::new(&table, "compacted", &self.files);
         let (round, added) = match merged(&table, &groups, limits, &written).await {
             Ok(done) => done,
             Err(error) => return Err(written.remove_after(error).await),
@@ -142,9 +142,9 @@ async fn rewrite(
     limits: &CompactionLimits,
     written: &Written,
 ) -> Result<Option<Rewritten>, LakeError> {
-    let rewrite = Rewrite::open(table, &group.files, limits).await?;
+    let rewrite = Rewrite::open(table, &group.files, limits, written).await?;
     let order = rewrite.merged().await?;
-    rewrite.write(&order, (table.metadata().default_partition_spec(), group.partition.clone()), written).await
+    rewrite.write(&order, (table.metadata().default_partition_spec(), group.partition.clone())).await
 }
 
 /// What the manifests say of the replaced files must be true of the new ones: rows are never lost by a merge.

@@ -59,7 +59,7 @@ impl EventTable {
         if hits.is_empty() {
             return Ok(None);
         }
-        let written = Written::new(&table, "compacted", self.files.cache());
+        let written = Written::new(&table, "compacted", &self.files);
         let (round, added) = match rewritten(&table, &hits, doomed, limits, &written).await {
             Ok(done) => done,
             Err(error) => return Err(written.remove_after(error).await),

@@ -49,11 +49,13 @@ const FALSE_YES: [f64; 3] = [0.001, 0.001, 0.01];
 /// Rows of a row group, Parquet's default.
 pub(crate) const GROUP_ROWS_MAX: u64 = 1 << 20;
 
-/// For a file of at most so many rows, with something in the columns that are filled. Filters begin as long as all different
+/// For a file of at most so many rows, in pages of about so many bytes, with something in the columns that are filled. Filters begin as long as all different
 /// values would make them and are folded to what the values need when they are written; they lie together before the footer.
-pub(crate) fn settings(rows_max: u64, is_filled: impl Fn(Column) -> bool) -> WriterProperties {
-    let mut settings =
-        WriterProperties::builder().set_compression(zstd(LEVEL)).set_bloom_filter_position(BloomFilterPosition::End);
+pub(crate) fn settings(rows_max: u64, page_bytes: usize, is_filled: impl Fn(Column) -> bool) -> WriterProperties {
+    let mut settings = WriterProperties::builder()
+        .set_compression(zstd(LEVEL))
+        .set_data_page_size_limit(page_bytes)
+        .set_bloom_filter_position(BloomFilterPosition::End);
     for (column, false_yes) in FILTERED.into_iter().zip(FALSE_YES) {
         let path = ColumnPath::from(column.name());
         settings = settings
@@ -69,11 +71,14 @@ pub(crate) fn settings(rows_max: u64, is_filled: impl Fn(Column) -> bool) -> Wri
                 .set_column_compression(path, zstd(level));
         }
     }
-    // Most columns are empty: tables for compressing nothing would cost 1.3 ms a file.
+    // Most columns are empty: tables for compressing nothing would cost 1.3 ms a file, and who encodes differences takes a
+    // megabyte before there is one.
     for column in Column::ALL.iter().filter(|column| !is_filled(**column)) {
         let path = ColumnPath::from(column.name());
-        settings =
-            settings.set_column_dictionary_enabled(path.clone(), false).set_column_compression(path, Compression::UNCOMPRESSED);
+        settings = settings
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_encoding(path.clone(), Encoding::PLAIN)
+            .set_column_compression(path, Compression::UNCOMPRESSED);
     }
     settings.build()
 }

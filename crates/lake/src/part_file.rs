@@ -21,6 +21,9 @@ use crate::encoding::{self, GROUP_ROWS_MAX};
 /// Longest file of the archiver; Iceberg's default.
 const TARGET_BYTES: usize = TableProperties::PROPERTY_WRITE_TARGET_FILE_SIZE_BYTES_DEFAULT;
 
+/// Short: a merge holds a page of each of many such files. Longer ones take a percent less (bench/results).
+const PAGE_BYTES: usize = 256 << 10;
+
 /// The file, its footer, and how many values of which column are not a number.
 pub(crate) type Closed = (Vec<u8>, ParquetMetaData, HashMap<i32, u64>);
 
@@ -39,7 +42,7 @@ impl PartFile {
     /// For at most so many rows, with something in these columns.
     pub(crate) fn open(table: &Schema, rows_max: usize, filled: &[Column]) -> Result<Self, LakeError> {
         let schema = Arc::new(schema_to_arrow_schema(table)?);
-        let settings = encoding::settings(rows_max as u64, |column| filled.contains(&column));
+        let settings = encoding::settings(rows_max as u64, PAGE_BYTES, |column| filled.contains(&column));
         let (file, groups) = ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(settings))?.into_serialized_writer()?;
         let places = filled.iter().map(|column| schema.index_of(column.name())).collect::<Result<_, _>>()?;
         let fractions = Column::ALL.iter().filter(|column| is_fraction(&schema, **column));

@@ -30,6 +30,7 @@ pub use s3::{Keys, S3};
 
 use crate::cache::Cache;
 use crate::filter_cache::FilterCache;
+use crate::turns::Turns;
 use places::Places;
 
 /// Files of this machine; locations are `file:///…` or absolute paths.
@@ -38,19 +39,20 @@ pub fn local() -> FileIO {
     Files::default().io()
 }
 
-/// Files of this machine and of buckets (`s3://bucket/key`). Clones share their connections, and what was read of files
-/// that never change.
+/// Files of this machine and of buckets (`s3://bucket/key`). Clones share their connections, what was read of files that never
+/// change, and turns: who writes files has many rows in memory.
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     places: Places,
     cache: Cache,
+    turns: Turns,
 }
 
 impl Files {
     /// Files of buckets that are reached like this.
     #[must_use]
     pub fn new(s3: S3) -> Self {
-        Self { places: Places::new(s3), cache: Cache::default() }
+        Self { places: Places::new(s3), ..Self::default() }
     }
 
     /// The same files with another bound of what is kept in memory of them, in bytes; 0 = nothing.
@@ -79,6 +81,10 @@ impl Files {
 
     pub(crate) fn cache(&self) -> &Cache {
         &self.cache
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     /// For a catalog with one storage for all its tables.

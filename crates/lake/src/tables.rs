@@ -12,6 +12,7 @@ use crate::own::{TableNameTooLong, table_name};
 use crate::partitioning::Partitioning;
 use crate::storage::Files;
 use crate::table::EventTable;
+use crate::turns::Turn;
 use crate::{LakeError, Pinned, Updates, Watermark, waits};
 
 const NAMESPACE: &str = "watershed";
@@ -80,6 +81,12 @@ impl Lake {
     #[must_use]
     pub fn with_updates(self, updates: Arc<dyn Updates>) -> Self {
         Self { shared: EventTable { updates: Some(updates), ..self.shared }, ..self }
+    }
+
+    /// Waits until nobody else holds many rows in memory to write files of them: asked for before the rows of a run are read.
+    /// Merges ask for it by themselves.
+    pub async fn turn(&self) -> Turn {
+        self.shared.files.turns().next().await
     }
 
     /// All tables that there are, the shared one first.

@@ -16,8 +16,10 @@ impl Archiver {
         let Some(term) = here.leads_in() else { return Ok(()) };
         let end = here.positions().tail();
         while let Some(from_seq) = self.next_run(here, end, everything) {
+            let turn = self.lake.turn().await;
             let rows = collect(here, from_seq, end, self.due).await?;
             let range = self.write((here, term), rows).await?;
+            drop(turn);
             fail::fail_point!("archive::before_staged");
             shard.stage(&range).await?;
             fail::fail_point!("archive::after_staged");

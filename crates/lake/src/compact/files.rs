@@ -9,8 +9,8 @@ use iceberg::writer::file_writer::location_generator::{FileNameGenerator, Locati
 use uuid::Uuid;
 
 use crate::LakeError;
-use crate::cache::Cache;
 use crate::paths::Folders;
+use crate::storage::Files;
 
 /// What a round has written. Names hold the round's UUID: no file of another can be among them.
 #[derive(Clone, Debug)]
@@ -19,20 +19,20 @@ pub(crate) struct Written {
     io: FileIO,
     /// What was done, in a word: names of data files begin with it.
     kind: &'static str,
-    cache: Cache,
+    files: Files,
     round: Uuid,
     paths: Arc<Mutex<Vec<String>>>,
 }
 
 impl Written {
-    pub(crate) fn new(table: &Table, kind: &'static str, cache: &Cache) -> Self {
+    pub(crate) fn new(table: &Table, kind: &'static str, files: &Files) -> Self {
         let (folders, io) = (Folders(table.metadata().location().to_owned()), table.file_io().clone());
-        Self { folders, io, kind, cache: cache.clone(), round: Uuid::now_v7(), paths: Arc::default() }
+        Self { folders, io, kind, files: files.clone(), round: Uuid::now_v7(), paths: Arc::default() }
     }
 
-    /// What was read of files, for what is written.
-    pub(crate) fn cache(&self) -> &Cache {
-        &self.cache
+    /// How files are reached.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
     }
 
     /// Names of data files; the archiver's begin with a number.

@@ -12,7 +12,7 @@ use super::files::Written;
 use super::live::LiveFile;
 use super::pick::{self, Group};
 use super::{CompactionLimits, merged};
-use crate::cache::Cache;
+use crate::storage::Files;
 
 /// Longer files are left to compaction: a file set that was closed because it was full is longer.
 const SMALL_BYTES: u64 = 512 << 10;
@@ -29,11 +29,11 @@ pub(crate) struct Joined {
 }
 
 /// Joins files of one spec, the table's default.
-pub(crate) async fn joined(table: &Table, mut files: Vec<DataFile>, cache: &Cache) -> Joined {
+pub(crate) async fn joined(table: &Table, mut files: Vec<DataFile>, stored: &Files) -> Joined {
     let spec = table.metadata().default_partition_spec();
     let small = files.iter().filter(|file| file.file_size_in_bytes() < SMALL_BYTES);
     let groups = pick::groups(small.map(|file| LiveFile::of(file, spec, table)).collect(), &LIMITS);
-    let written = Written::new(table, "joined", cache);
+    let written = Written::new(table, "joined", stored);
     let added = match merged(table, &groups, &LIMITS, &written).await {
         Ok((_, added)) => added.into_iter().map(|(_, file)| file),
         Err(error) => {

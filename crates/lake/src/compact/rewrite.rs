@@ -15,6 +15,7 @@ use iceberg::table::Table;
 use iceberg::writer::file_writer::location_generator::{FileNameGenerator as _, LocationGenerator as _};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowRowGroupWriterFactory;
+use parquet::file::properties::DEFAULT_PAGE_SIZE;
 use parquet::file::writer::SerializedFileWriter;
 
 use watershed_schema::Column;
@@ -28,6 +29,7 @@ use super::source::{Chunks, Source};
 use crate::data_file::Made;
 use crate::encoding::{self, GROUP_ROWS_MAX};
 use crate::filter_cache::Key;
+use crate::turns::Turn;
 use crate::{CompactionLimits, LakeError, schema};
 
 /// Files that are asked for bytes at once.
@@ -36,6 +38,7 @@ const FETCHES: usize = 8;
 /// Files that become one.
 pub(crate) struct Rewrite<'a> {
     table: &'a Table,
+    written: &'a Written,
     sources: Vec<Source>,
     to: Target,
     /// Most bytes of decoded rows; once more of compressed ones, half of them read and half written, or those of one column.
@@ -51,17 +54,23 @@ pub(crate) struct Rewritten {
 }
 
 impl<'a> Rewrite<'a> {
-    pub(crate) async fn open(table: &'a Table, files: &[LiveFile], limits: &CompactionLimits) -> Result<Self, LakeError> {
+    pub(crate) async fn open(
+        table: &'a Table,
+        files: &[LiveFile],
+        limits: &CompactionLimits,
+        written: &'a Written,
+    ) -> Result<Self, LakeError> {
         let sources = stream::iter(files.iter().map(|file| Source::open(table, file).boxed()).collect::<Vec<_>>());
         let sources = sources.buffered(FETCHES).try_collect().await?;
         let to = Target::new(&Arc::new(schema_to_arrow_schema(table.metadata().current_schema())?))?;
-        Ok(Self { table, sources, to, bytes_max: limits.decoded_bytes_max, threads: limits.threads.max(1) })
+        Ok(Self { table, written, sources, to, bytes_max: limits.decoded_bytes_max, threads: limits.threads.max(1) })
     }
 
     /// The common order of all rows.
     pub(crate) async fn merged(&self) -> Result<Order, LakeError> {
         let keys: Vec<i32> = schema::sort_order().fields.iter().map(|sort| sort.source_id).collect();
         let chunks = self.fetch(&keys).await?;
+        let _turn = self.turn().await;
         Order::merged(&self.inputs(&chunks), &self.to, self.bytes_max)
     }
 
@@ -70,7 +79,6 @@ impl<'a> Rewrite<'a> {
         &self,
         order: &Order,
         (spec, partition): (&PartitionSpecRef, Struct),
-        written: &Written,
     ) -> Result<Option<Rewritten>, LakeError> {
         let rows = order.rows();
         if rows == 0 {
@@ -78,13 +86,13 @@ impl<'a> Rewrite<'a> {
         }
         let schema = self.table.metadata().current_schema();
         let key = PartitionKey::new(spec.as_ref().clone(), Arc::clone(schema), partition.clone());
-        let path = written.generate_location(Some(&key), &written.names().generate_file_name());
+        let path = self.written.generate_location(Some(&key), &self.written.names().generate_file_name());
         let mut out = Out::new(self.table.file_io().new_output(&path)?.writer().await?);
         let columns = Arc::new(schema_to_arrow_schema(schema)?);
         let writer = ArrowWriter::try_new(
             out.buffer.clone(),
             columns,
-            Some(encoding::settings(rows as u64, |column| self.holds(column))),
+            Some(encoding::settings(rows as u64, DEFAULT_PAGE_SIZE, |column| self.holds(column))),
         )?;
         let (mut file, groups) = writer.into_serialized_writer()?;
         let group_rows = usize::try_from(GROUP_ROWS_MAX).unwrap_or(usize::MAX);
@@ -94,7 +102,7 @@ impl<'a> Rewrite<'a> {
         let footer = file.close()?;
         let (tail, nans, decoded_bytes_peak) = out.close().await?;
         let bytes = tail.1 + tail.0.len() as u64;
-        written.cache().keep_written(Key { path: path.clone(), size: bytes }, (&tail.0, tail.1), &footer).await;
+        self.written.files().cache().keep_written(Key { path: path.clone(), size: bytes }, (&tail.0, tail.1), &footer).await;
         let file = Made { path, bytes, footer, nans }.listed(schema, (spec, partition))?;
         Ok(Some(Rewritten { file, decoded_bytes_peak }))
     }
@@ -109,17 +117,26 @@ impl<'a> Rewrite<'a> {
         let mut group = file.next_row_group()?;
         for columns in self.windows() {
             let chunks = self.fetch(&columns.iter().map(|(id, _)| *id).collect::<Vec<_>>()).await?;
+            let turn = self.turn().await;
             let window = Window { inputs: self.inputs(&chunks), part, decoded_bytes_max: self.bytes_max };
             let encoded = window.encode(columns.iter().zip(writers.by_ref()).collect(), self.threads)?;
             drop(chunks);
             for ((id, _), encoded) in columns.iter().zip(encoded) {
                 out.note(*id, &encoded);
                 encoded.chunk.append_to_row_group(&mut group)?;
-                out.send().await?;
             }
+            // Nobody waits for a store.
+            drop(turn);
+            out.send().await?;
         }
         group.close()?;
         Ok(())
+    }
+
+    async fn turn(&self) -> Turn {
+        let turn = self.written.files().turns().next().await;
+        fail::fail_point!("lake::merge");
+        turn
     }
 
     /// Whether an input has anything in a column.

@@ -39,6 +39,6 @@ pub(super) async fn without(
     written: &Written,
 ) -> Result<Option<Rewritten>, LakeError> {
     let order = Order::without(&gone(table, (&hit.file.path, hit.file.bytes), doomed).await?);
-    let rewrite = Rewrite::open(table, std::slice::from_ref(&hit.file), limits).await?;
-    rewrite.write(&order, (&hit.spec, hit.file.partition.clone()), written).await
+    let rewrite = Rewrite::open(table, std::slice::from_ref(&hit.file), limits, written).await?;
+    rewrite.write(&order, (&hit.spec, hit.file.partition.clone())).await
 }
