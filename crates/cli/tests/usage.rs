@@ -39,6 +39,13 @@ fn wrong_usage_is_2_and_names_what_is_wrong() {
 }
 
 #[test]
+fn a_node_that_does_not_start_says_why() {
+    let output = watershed(&["bench", "ingest", "--seconds", "1", "--set", "nonsense=1"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("did not start") && said.contains("unknown field `nonsense`"), "{said}");
+}
+
+#[test]
 fn nobody_there_is_3() {
     for words in [&["status", "--endpoint", "http://127.0.0.1:1"][..], &["send", "--endpoint", "http://127.0.0.1:1"]] {
         assert_eq!(watershed(words).status.code(), Some(3), "{words:?}");

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use crate::out::Failure;
 
@@ -66,12 +66,21 @@ pub(crate) fn launch(data_dir: &Path, set: &[String], environment: &[(&str, Stri
     command.args(set.iter().flat_map(|pair| ["--set", pair])).envs(environment.iter().map(|(name, value)| (name, value)));
     let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn()?;
     let mut process = Process { child, endpoint: String::new() };
-    let mut lines = BufReader::new(process.child.stderr.take().context("stderr is piped")?).lines();
-    let found = lines
-        .by_ref()
-        .map_while(Result::ok)
-        .find_map(|line| line.split("OTEL_EXPORTER_OTLP_ENDPOINT=").nth(1).map(str::to_owned));
-    process.endpoint = found.context("the node did not start")?;
-    std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    let mut lines = BufReader::new(process.child.stderr.take().context("stderr is piped")?).lines().map_while(Result::ok);
+    process.endpoint = endpoint(&mut lines).map_err(|said| anyhow!("the node did not start; it said: {said}"))?;
+    std::thread::spawn(move || lines.for_each(drop));
     Ok(process)
+}
+
+/// Where a node says that it serves; else what it said last.
+fn endpoint(lines: &mut impl Iterator<Item = String>) -> Result<String, String> {
+    let mut last = String::new();
+    for line in lines {
+        match line.split("OTEL_EXPORTER_OTLP_ENDPOINT=").nth(1) {
+            Some(endpoint) => return Ok(endpoint.to_owned()),
+            None if line.trim().is_empty() => {}
+            None => last = line,
+        }
+    }
+    Err(last)
 }
