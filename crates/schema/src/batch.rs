@@ -1,7 +1,7 @@
 //! A run of events of one tenant: non-empty, within limits, checked once at birth.
 
 mod builder;
-mod identity;
+pub(crate) mod identity;
 mod join;
 mod sealed;
 mod texts;
@@ -29,6 +29,8 @@ pub struct EventBatch {
     body: Bytes,
     shared: Vec<Range<usize>>,
     rows: Vec<RowPlace>,
+    /// What [`Self::id_hashes`] says, where that was known when the batch was made; else empty.
+    ids: Vec<u128>,
     texts: texts::Texts,
 }
 
@@ -73,8 +75,8 @@ impl EventBatch {
     /// [`BatchError`] when they are no such message, too big, empty, or an event lacks id, type, name or time.
     pub fn decode(tenant: TenantId, body: Bytes) -> Result<Self, BatchError> {
         let index = Index::of(&body)?;
-        let header = builder::header_of(&tenant, &body, &index)?;
-        Ok(Self { tenant, header, body, shared: index.shared, rows: index.rows, texts: texts::Texts::default() })
+        let (header, ids) = builder::header_of(&tenant, &body, &index)?;
+        Ok(Self { tenant, header, body, shared: index.shared, rows: index.rows, ids, texts: texts::Texts::default() })
     }
 
     /// Owner of the events.
@@ -95,12 +97,13 @@ impl EventBatch {
         &self.body
     }
 
-    /// Bytes that it takes in memory: beside the body where each event stands, and where its texts do that filters look at
-    /// ([`Self::texts`]), as soon as somebody looks.
+    /// Bytes that it takes in memory: beside the body where each event stands, its id's hash, and where its texts do that
+    /// filters look at ([`Self::texts`]), as soon as somebody looks.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         let events = self.rows.capacity() * size_of::<RowPlace>() + self.rows.len() * texts::EVENT_BYTES;
-        self.body.len() + self.shared.capacity() * size_of::<Range<usize>>() + events
+        let ids = self.ids.capacity() * size_of::<u128>();
+        self.body.len() + self.shared.capacity() * size_of::<Range<usize>>() + events + ids
     }
 
     /// Number of events, at least 1.

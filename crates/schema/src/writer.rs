@@ -1,5 +1,6 @@
 //! The typed writer: one row straight into the batch's bytes, each byte touched once.
 
+use crate::batch::identity::{self, Identity};
 use crate::wire;
 use crate::{Column, Kind};
 
@@ -14,6 +15,7 @@ pub(crate) struct Facts {
     pub(crate) trace: Option<u64>,
     pub(crate) session: Option<u64>,
     pub(crate) name: Option<u64>,
+    pub(crate) identity: Identity,
 }
 
 /// Writes the columns of one event (or of a shared part).
@@ -114,6 +116,8 @@ impl EventWriter<'_> {
 
     fn observe(&mut self, column: Column, value: &str) {
         match column {
+            Column::Id => self.facts.identity.id = Some(identity::of_id(value)),
+            Column::EventSource => self.facts.identity.source = Some(identity::of_source(value)),
             Column::TraceId => self.facts.trace = Some(crate::key_hash(value)),
             Column::EventName => self.facts.name = Some(crate::name_hash(value)),
             Column::SessionId => self.facts.session = Some(crate::key_hash(value)),

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::identity::{Identity, of_id, of_source, of_tenant};
 use super::texts::Texts;
 use super::{BatchError, EventBatch, Index, RowPlace};
 use crate::row::Projection;
@@ -16,6 +17,8 @@ pub struct Shared(usize);
 #[derive(Debug)]
 pub struct BatchBuilder {
     tenant: TenantId,
+    tenant_hash: u128,
+    ids: Vec<u128>,
     body: Vec<u8>,
     index: Index,
     unfolded_bytes: usize,
@@ -36,7 +39,9 @@ impl BatchBuilder {
     pub fn new(tenant: TenantId, capacity_bytes: usize) -> Self {
         Self {
             header: empty_header(&tenant),
+            tenant_hash: of_tenant(&tenant),
             tenant,
+            ids: Vec::new(),
             body: Vec::with_capacity(capacity_bytes),
             index: Index { shared: Vec::new(), rows: Vec::new() },
             unfolded_bytes: 0,
@@ -98,6 +103,7 @@ impl BatchBuilder {
         let shared_bytes = shared.map_or(0, |Shared(index)| self.index.shared[index].len());
         self.unfolded_bytes += shared_bytes + self.body.len() - mark;
         self.index.rows.push(RowPlace { own: mark..self.body.len(), shared: shared.map(|Shared(index)| index) });
+        self.ids.push(facts.identity.hash(self.tenant_hash));
         note(&mut self.header, &mut self.keys, &facts);
         Ok(())
     }
@@ -143,6 +149,7 @@ impl BatchBuilder {
             body: Bytes::from(self.body),
             shared: self.index.shared,
             rows: self.index.rows,
+            ids: self.ids,
             texts: Texts::default(),
         })
     }
@@ -189,23 +196,26 @@ fn fits(rows: usize, bytes: usize) -> Result<(), BatchError> {
     if rows > limits::BATCH_ROWS_MAX { Err(BatchError::TooManyRows(rows)) } else { Ok(()) }
 }
 
-/// The header of bytes that came from outside, with every row checked.
-pub(super) fn header_of(tenant: &TenantId, body: &[u8], index: &Index) -> Result<proto::BatchHeader, BatchError> {
+/// The header of bytes that came from outside, with every row checked, and the hashes of their ids.
+pub(super) fn header_of(tenant: &TenantId, body: &[u8], index: &Index) -> Result<(proto::BatchHeader, Vec<u128>), BatchError> {
     let everything = Projection::new(Column::ALL);
     let mut values = Vec::new();
     let (mut header, mut keys) = (empty_header(tenant), Vec::new());
+    let (tenant, mut ids) = (of_tenant(tenant), Vec::with_capacity(index.rows.len()));
     for (number, place) in index.rows.iter().enumerate() {
         super::row_at(body, &index.shared, place).project(&everything, &mut values)?;
-        note(&mut header, &mut keys, &facts_of(number, &values)?);
+        let facts = facts_of(number, &values)?;
+        ids.push(facts.identity.hash(tenant));
+        note(&mut header, &mut keys, &facts);
     }
     close(&mut header, keys, index.rows.len(), body.len())?;
-    Ok(header)
+    Ok((header, ids))
 }
 
 fn facts_of(row: usize, values: &[Option<Value<'_>>]) -> Result<Facts, BatchError> {
     let value = |column: Column| values[usize::from(column.id()) - 1];
     let text = |column: Column| value(column).and_then(Value::as_str).ok_or(BatchError::Lacks { row, column: column.name() });
-    text(Column::Id)?;
+    let id = text(Column::Id)?;
     let event_type =
         EventType::from_word(text(Column::EventType)?).ok_or(BatchError::Lacks { row, column: "a known event_type" })?;
     let timestamp = value(Column::Timestamp).and_then(Value::as_int).ok_or(BatchError::Lacks { row, column: "timestamp" })?;
@@ -215,6 +225,7 @@ fn facts_of(row: usize, values: &[Option<Value<'_>>]) -> Result<Facts, BatchErro
         trace: text(Column::TraceId).ok().map(crate::key_hash),
         session: text(Column::SessionId).ok().map(crate::key_hash),
         name: Some(crate::name_hash(text(Column::EventName)?)),
+        identity: Identity { id: Some(of_id(id)), source: text(Column::EventSource).ok().map(of_source) },
     })
 }
 

@@ -58,6 +58,14 @@ impl EventBatch {
             return Err(OpenError::Rows { said: header.rows, has: index.rows.len() });
         }
         let tenant = TenantId::new(&header.tenant)?;
-        Ok(Self { tenant, header, body: Bytes::from(body), shared: index.shared, rows: index.rows, texts: Texts::default() })
+        Ok(Self {
+            tenant,
+            header,
+            body: Bytes::from(body),
+            shared: index.shared,
+            rows: index.rows,
+            ids: Vec::new(),
+            texts: Texts::default(),
+        })
     }
 }
