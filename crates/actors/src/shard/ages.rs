@@ -53,7 +53,7 @@ impl Ages {
         // The last entry of an age is younger than the first.
         let may_go = |age: &Age| age.applied.elapsed() >= kept + TOGETHER && age.tail <= archived;
         let count = self.0.iter().take_while(|age| may_go(age)).count();
-        self.0.drain(..count).last()
+        self.0.drain(..count).next_back()
     }
 }
 
