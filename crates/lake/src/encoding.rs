@@ -49,8 +49,9 @@ const FALSE_YES: [f64; 3] = [0.001, 0.001, 0.01];
 /// Rows of a row group, Parquet's default.
 pub(crate) const GROUP_ROWS_MAX: u64 = 1 << 20;
 
-/// For a file of at most so many rows, in pages of about so many bytes, with something in the columns that are filled. Filters begin as long as all different
-/// values would make them and are folded to what the values need when they are written; they lie together before the footer.
+/// For a file of at most so many rows, in pages of about so many bytes, with something in the columns that are filled.
+/// Filters begin as long as all different values would make them and are folded to what the values need when they are
+/// written; they lie together before the footer.
 pub(crate) fn settings(rows_max: u64, page_bytes: usize, is_filled: impl Fn(Column) -> bool) -> WriterProperties {
     let mut settings = WriterProperties::builder()
         .set_compression(zstd(LEVEL))
